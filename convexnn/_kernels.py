@@ -1,0 +1,242 @@
+"""Numba kernels of the ADMM iterations and of the cone projection.
+
+Blocks are rows: weights are (2P, r), products with the data (2P, n), the first P rows
+belong to V and the others to W; patterns are (P, n), 0.0 or 1.0.
+"""
+
+import numpy as np
+
+from farkas.kernels import kernel
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def gated_sum(D, products, out):
+    """``out = sum_i D_i (products_i - products_{P+i})`` (gated: only the first)."""
+    P, n = D.shape
+    signed = products.shape[0] > P
+    out[:] = 0.0
+    for i in range(P):
+        for k in range(n):
+            out[k] += D[i, k] * products[i, k]
+        if signed:
+            for k in range(n):
+                out[k] -= D[i, k] * products[P + i, k]
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def prox_blocks(p, threshold, V, reflected):
+    """``V = (1 - threshold/|p_i|)_+ p_i`` and ``reflected = 2 V - p``."""
+    m, r = p.shape
+    for i in range(m):
+        square = 0.0
+        for j in range(r):
+            square += p[i, j] * p[i, j]
+        norm = np.sqrt(square)
+        shrink = 1.0 - threshold / norm if norm > threshold else 0.0
+        for j in range(r):
+            V[i, j] = shrink * p[i, j]
+            reflected[i, j] = (2.0 * shrink - 1.0) * p[i, j]
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def prox_slacks(q, D, root_sigma, weight, target, s, pull):
+    """Project ``q`` onto the signed orthants and assemble what X' will multiply.
+
+    ``s_i = S_i max(S_i q_i, 0)``;
+    ``pull_i = root_sigma (2 s_i - q_i) +- weight D_i target``.
+    """
+    P, n = D.shape
+    for i in range(2 * P):
+        b = i if i < P else i - P
+        signed_weight = weight if i < P else -weight
+        for k in range(n):
+            active = D[b, k]
+            sign = 2.0 * active - 1.0
+            value = sign * max(sign * q[i, k], 0.0)
+            s[i, k] = value
+            pull[i, k] = (
+                root_sigma * (2.0 * value - q[i, k])
+                + signed_weight * active * target[k]
+            )
+
+
+@kernel
+def prox_logistic(a, y, rho, out):
+    """Root m of ``m - c = sigma(-m) / rho`` with c = y a, in ``[c, c + 1/rho]``.
+
+    Newton, safeguarded by bisection; the left side minus the right increases in m.
+    """
+    for k in range(a.shape[0]):
+        c = y[k] * a[k]
+        low, high = c, c + 1.0 / rho
+        m = c + 1.0 / (rho * (1.0 + np.exp(min(c, 700.0))))
+        for _ in range(60):
+            e = np.exp(-abs(m))
+            sigma = (e if m >= 0 else 1.0) / (1.0 + e)
+            value = m - c - sigma / rho
+            if value < 0:
+                low = m
+            else:
+                high = m
+            new = m - value / (1.0 + sigma * (1.0 - sigma) / rho)
+            if not low < new < high:
+                new = 0.5 * (low + high)
+            done = abs(new - m) <= 4e-16 * max(abs(m), 1.0)
+            m = new
+            if done:
+                break
+        out[k] = y[k] * m
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def correct_products(products, correction, root_sigma):
+    """``products = root_sigma (products -+ correction)`` for V (-) and W (+)."""
+    P, n = correction.shape
+    for i in range(P):
+        for k in range(n):
+            products[i, k] = root_sigma * (products[i, k] - correction[i, k])
+            products[P + i, k] = root_sigma * (products[P + i, k] + correction[i, k])
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def relax(point, prox, image, relaxation, step, out):
+    """``step = relaxation (image - prox)`` and ``out = point + step``."""
+    for j in range(point.shape[0]):
+        step[j] = relaxation * (image[j] - prox[j])
+        out[j] = point[j] + step[j]
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def project_cones(A, rows, D, gradients, lam, projections, tolerance, max_changes):
+    """Project each gradient onto the cone of its pattern, by a dual active set.
+
+    Block i solves ``min |p - g_i|`` s.t. ``S_i A p >= 0`` through its dual
+    ``min_{lam >= 0} |g_i + A'S_i lam|`` (Lawson and Hanson, 1974). ``lam`` (m, n) is
+    the warm start and the result; ``rows`` the norms of the rows of A; ``D`` is
+    (m, n). Returns the number of blocks that used up ``max_changes``.
+    """
+    m, r = gradients.shape
+    n = A.shape[0]
+    unfinished = 0
+    passive = np.empty(r, dtype=np.int64)
+    L = np.zeros((r, r))
+    trial = np.empty(r)
+    row = np.empty(r)
+    for i in range(m):
+        g, p, multipliers = gradients[i], projections[i], lam[i]
+        size = 0.0
+        for j in range(r):
+            size += g[j] * g[j]
+        size = np.sqrt(size)
+        # Warm start: the rows with positive multipliers, as far as independent.
+        count = 0
+        for k in range(n):
+            if multipliers[k] > 0.0:
+                if count < r and _append(A, D[i], passive, count, k, L, row):
+                    passive[count] = k
+                    count += 1
+                else:
+                    multipliers[k] = 0.0
+        finished = False
+        for _ in range(max_changes):
+            _solve_passive(A, D[i], g, passive, count, L, trial)
+            step, leaving = 1.0, -1
+            for a in range(count):
+                if trial[a] <= 0.0:
+                    old = multipliers[passive[a]]
+                    ratio = old / (old - trial[a]) if old > trial[a] else 0.0
+                    if ratio < step or leaving < 0:
+                        step, leaving = min(ratio, step), a
+            for a in range(count):
+                k = passive[a]
+                multipliers[k] += step * (trial[a] - multipliers[k])
+            if leaving >= 0:
+                multipliers[passive[leaving]] = 0.0
+                old_count = count
+                count = 0
+                for a in range(old_count):
+                    k = passive[a]
+                    if a != leaving and _append(A, D[i], passive, count, k, L, row):
+                        passive[count] = k
+                        count += 1
+                    else:
+                        multipliers[k] = 0.0
+                continue
+            for j in range(r):
+                p[j] = g[j]
+            for a in range(count):
+                k = passive[a]
+                scaled = (2.0 * D[i, k] - 1.0) * multipliers[k]
+                for j in range(r):
+                    p[j] += scaled * A[k, j]
+            worst, entering = -tolerance * size, -1
+            for k in range(n):
+                if rows[k] > 0.0 and multipliers[k] == 0.0:
+                    dot = 0.0
+                    for j in range(r):
+                        dot += A[k, j] * p[j]
+                    dot *= (2.0 * D[i, k] - 1.0) / rows[k]
+                    if dot < worst:
+                        worst, entering = dot, k
+            if entering < 0 or count == r:
+                finished = True
+                break
+            if not _append(A, D[i], passive, count, entering, L, row):
+                finished = True  # a dependent row is violated by rounding only
+                break
+            passive[count] = entering
+            count += 1
+        if not finished:
+            unfinished += 1
+            for j in range(r):
+                p[j] = 0.0
+                for k in range(n):
+                    p[j] += (2.0 * D[i, k] - 1.0) * multipliers[k] * A[k, j]
+                p[j] += g[j]
+    return unfinished
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _append(A, pattern, passive, count, k, L, row):
+    """Extend the Cholesky factor of the passive rows' Gram matrix by row k."""
+    r = A.shape[1]
+    sign = 2.0 * pattern[k] - 1.0
+    square = 0.0
+    for j in range(r):
+        square += A[k, j] * A[k, j]
+    rest = square
+    for a in range(count):
+        other = passive[a]
+        dot = 0.0
+        for j in range(r):
+            dot += A[other, j] * A[k, j]
+        dot *= sign * (2.0 * pattern[other] - 1.0)
+        for b in range(a):
+            dot -= L[a, b] * row[b]
+        row[a] = dot / L[a, a]
+        rest -= row[a] * row[a]
+    if rest <= 1e-13 * square:
+        return False
+    for a in range(count):
+        L[count, a] = row[a]
+    L[count, count] = np.sqrt(rest)
+    return True
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _solve_passive(A, pattern, g, passive, count, L, out):
+    """Solve ``A_Q A_Q' out = -A_Q g`` for the passive rows Q."""
+    for a in range(count):
+        k = passive[a]
+        dot = 0.0
+        for j in range(A.shape[1]):
+            dot -= A[k, j] * g[j]
+        dot *= 2.0 * pattern[k] - 1.0
+        for b in range(a):
+            dot -= L[a, b] * out[b]
+        out[a] = dot / L[a, a]
+    for a in range(count - 1, -1, -1):
+        value = out[a]
+        for b in range(a + 1, count):
+            value -= L[b, a] * out[b]
+        out[a] = value / L[a, a]

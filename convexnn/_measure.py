@@ -1,0 +1,469 @@
+"""The arithmetic behind the certificates of two-layer networks, NumPy only.
+
+The convex program on activation patterns ``d_1, ..., d_P`` (0/1 vectors, with
+``D_i = diag(d_i)`` and ``S_i = 2 D_i - I``) is
+
+    min  L(sum_i D_i X (v_i - w_i), y) + alpha sum_i (|v_i| + |w_i|)
+    s.t. S_i X v_i >= 0,  S_i X w_i >= 0
+
+with the loss L summed over samples (Pilanci and Ergen, arXiv:2002.10553). For any
+``theta`` and any multipliers ``lam >= 0`` with
+
+    |+-X'D_i theta + X'S_i lam_i| <= alpha      for all i and both signs,
+
+weak duality proves ``optimum >= -L*(-theta)``. The gated program has no constraints
+and no multipliers. With every realisable pattern in the list, the optimum is that of
+the network problem itself, over networks of any width.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farkas.certificate import CertificateError, Guarantee, Parameter
+from farkas.verification import ROUNDING, Measurement, problem
+
+Array = NDArray[np.float64]
+
+HUBER_DELTA = 1.35  # 95 % efficiency at the normal distribution (Huber, 1981)
+
+# Cone violation, relative to |x_k| |v|, that counts as rounding of a feasible point.
+FEASIBILITY = 1e-12
+
+# A row counts as lying on a hyperplane below this cosine.
+ON_HYPERPLANE = 1e-12
+
+# Unit vectors closer than this to one line span the same hyperplane.
+PARALLEL = 1e-10
+
+
+class Loss(NamedTuple):
+    """One sample-wise loss l(z, y) and the parts of its Fenchel dual."""
+
+    value: Callable[[Array, Array], Array]
+    theta: Callable[[Array, Array], Array]  # -dl/dz
+    dual: Callable[[Array, Array], Array]  # -l*(-theta), inside the domain
+    project: Callable[[Array, Array], Array]  # theta onto the domain of the dual
+    labels: bool  # targets must be -1 or +1
+
+
+def _entropy(t: Array) -> Array:
+    inside = (t > 0) & (t < 1)
+    safe = np.where(inside, t, 0.5)
+    return np.where(inside, -(safe * np.log(safe) + (1 - safe) * np.log1p(-safe)), 0.0)
+
+
+def _sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def _unit_interval(theta: Array, y: Array) -> Array:
+    return y * np.clip(y * theta, 0.0, 1.0)
+
+
+def _huber(z: Array, y: Array) -> Array:
+    r = np.abs(z - y)
+    tail = HUBER_DELTA * r - 0.5 * HUBER_DELTA**2
+    return np.where(r <= HUBER_DELTA, 0.5 * r**2, tail)
+
+
+LOSSES = {
+    "squared": Loss(
+        value=lambda z, y: 0.5 * (z - y) ** 2,
+        theta=lambda z, y: y - z,
+        dual=lambda theta, y: theta * y - 0.5 * theta**2,
+        project=lambda theta, y: theta,
+        labels=False,
+    ),
+    "logistic": Loss(
+        value=lambda z, y: np.logaddexp(0.0, -y * z),
+        theta=lambda z, y: y * _sigmoid(-y * z),
+        dual=lambda theta, y: _entropy(y * theta),
+        project=_unit_interval,
+        labels=True,
+    ),
+    "hinge": Loss(
+        value=lambda z, y: np.maximum(1.0 - y * z, 0.0),
+        theta=lambda z, y: np.where(y * z < 1, y, 0.0),
+        dual=lambda theta, y: y * theta,
+        project=_unit_interval,
+        labels=True,
+    ),
+    "huber": Loss(
+        value=_huber,
+        theta=lambda z, y: np.clip(y - z, -HUBER_DELTA, HUBER_DELTA),
+        dual=lambda theta, y: theta * y - 0.5 * theta**2,
+        project=lambda theta, y: np.clip(theta, -HUBER_DELTA, HUBER_DELTA),
+        labels=False,
+    ),
+}
+
+
+@problem("convexnn.two_layer/1", data=("X", "y"))
+def measure_two_layer(
+    X: Array,
+    y: NDArray[Any],
+    *,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    """Duality gap of a candidate of the convex program, ReLU or gated.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d0)
+        Data as passed to the fit.
+    y : ndarray of shape (n,) or (n, C)
+        Targets or class labels as passed to the fit.
+    witness : mapping
+        ``patterns`` (n, P) 0/1; ``V`` and, for ReLU, ``W`` of shape (d, P) or
+        (C, d, P), where d = d0 + 1 if an intercept column is appended; ``theta`` (n,)
+        or (n, C); for ReLU the nonzero multipliers ``multiplier_value`` at the flat
+        ``multiplier_index`` into shape (C, 2, P, n). ``gates`` (d, P) with
+        ``scope="global"``.
+    parameters : mapping
+        ``alpha``, ``loss``, ``activation`` ("relu", "gated"), ``scope`` ("patterns",
+        "global"), ``encoding`` ("none", "labels": one column of +-1 targets for two
+        classes, else one for each class), ``intercept`` (value of the appended
+        column, 0 for none).
+
+    Returns
+    -------
+    Measurement
+        ``residuals``: ``cone_violation`` (largest -S_i X v_i), ``dual_norm`` (largest
+        block norm over alpha before theta is rescaled), and for ReLU
+        ``network_objective``, the objective of the blocks read as a real network,
+        which may be smaller than ``upper`` and even than ``lower`` when its units
+        leave the pattern list.
+
+    Raises
+    ------
+    CertificateError
+        If the witness is malformed or proves nothing.
+    """
+    alpha = float(parameters["alpha"])
+    relu = {"relu": True, "gated": False}[str(parameters["activation"])]
+    if not (0 <= alpha < math.inf) or (relu and alpha == 0):
+        raise CertificateError(f"alpha={alpha!r} must be positive (gated: >= 0).")
+    X = with_intercept(X, float(parameters["intercept"]))
+    Y = encode_targets(y, str(parameters["encoding"]))
+    loss = LOSSES[str(parameters["loss"])]
+    if loss.labels and not np.isin(Y, (-1.0, 1.0)).all():
+        raise CertificateError("the targets of this loss must be -1 or +1.")
+    D = np.asarray(witness["patterns"], dtype=np.float64)
+    if D.ndim != 2 or len(D) != len(X) or not np.isin(D, (0.0, 1.0)).all():
+        raise CertificateError("patterns must be an (n, P) array of 0 and 1.")
+    S = 2.0 * D - 1.0
+    shape = (Y.shape[1], X.shape[1], D.shape[1])
+    theta = loss.project(_reshaped("theta", witness["theta"], Y.shape), Y)
+    V = _reshaped("V", witness["V"], shape)
+    W = _reshaped("W", witness["W"], shape) if relu else None
+    lam = _multipliers(witness, (shape[0], 2, *D.T.shape)) if relu else None
+    zero_loss = math.fsum(loss.value(np.zeros_like(Y), Y).ravel())
+
+    upper = lower = slack = network = violation = dual_norm = 0.0
+    for c in range(shape[0]):
+        y_c, theta_c = Y[:, c], theta[:, c]
+        G = X.T @ (D * theta_c[:, None])
+        if relu:
+            parts = _primal_relu(X, y_c, D, S, V[c], W[c], lam[c], alpha, loss)
+            slack += parts[1]
+            violation = max(violation, parts[2])
+            network += parts[3]
+            blocks = [
+                G + X.T @ (S * lam[c, 0].T),
+                -G + X.T @ (S * lam[c, 1].T),
+            ]
+        else:
+            z = np.sum(D * (X @ V[c]), axis=1)
+            parts = (math.fsum(loss.value(z, y_c)) + alpha * _norms(V[c]),)
+            blocks = [G]
+        upper += parts[0]
+        norm = max(float(np.linalg.norm(B, axis=0).max(initial=0.0)) for B in blocks)
+        dual_norm = max(dual_norm, norm)
+        if alpha > 0:
+            lower += _dual_value(theta_c, y_c, norm / alpha, loss)
+
+    if alpha == 0:
+        at_zero = loss.theta(np.zeros_like(Y), Y)
+        slopes = (X.T @ (D * at_zero[:, [c]]) for c in range(shape[0]))
+        steepest = max(float(np.linalg.norm(G, axis=0).max()) for G in slopes)
+        return Measurement(
+            kind="kkt_residual",
+            value=dual_norm,
+            guarantee=Guarantee.LOCAL,
+            scale=steepest or 1.0,
+            lower=0.0,
+            upper=upper,
+        )
+    scale = zero_loss or 1.0
+    gap = upper + slack - lower
+    if not gap >= -ROUNDING * scale:
+        raise CertificateError(f"negative duality gap {gap:.3g}.")
+    residuals = {"dual_norm": dual_norm}
+    if relu:
+        residuals["cone_violation"] = violation
+        residuals["network_objective"] = network
+    return Measurement(
+        kind="duality_gap",
+        value=max(gap, 0.0),
+        guarantee=Guarantee.GLOBAL,
+        scale=scale,
+        lower=lower,
+        upper=upper + slack,
+        residuals=residuals,
+        assumptions=(_scope(X, D, witness, parameters),),
+    )
+
+
+def _primal_relu(
+    X: Array,
+    y: Array,
+    D: Array,
+    S: Array,
+    V: Array,
+    W: Array,
+    lam: Array,
+    alpha: float,
+    loss: Loss,
+) -> tuple[float, float, float, float]:
+    """Program value, rounding slack, cone violation and value as a real network.
+
+    A point outside the cones has value ``inf``. Inside rounding of them, weak duality
+    may lose up to ``lam'violation``; the slack adds it back.
+    """
+    XV, XW = X @ V, X @ W
+    penalty = alpha * (_norms(V) + _norms(W))
+    value = math.fsum(loss.value(np.sum(D * (XV - XW), axis=1), y)) + penalty
+    real = np.sum(np.maximum(XV, 0.0) - np.maximum(XW, 0.0), axis=1)
+    network = math.fsum(loss.value(real, y)) + penalty
+    rows = np.linalg.norm(X, axis=1)[:, None]
+    slack = violation = 0.0
+    for block, product, multipliers in ((V, XV, lam[0]), (W, XW, lam[1])):
+        outside = np.maximum(-S * product, 0.0)
+        if (outside > FEASIBILITY * rows * np.linalg.norm(block, axis=0)).any():
+            value = math.inf
+        slack += math.fsum((multipliers.T * outside).ravel())
+        violation = max(violation, float(outside.max(initial=0.0)))
+    return value, slack, violation, network
+
+
+def _dual_value(theta: Array, y: Array, dual_norm: float, loss: Loss) -> float:
+    """Best value of the dual on the multiples ``s theta`` that are feasible.
+
+    ``dual_norm`` is the largest block norm over alpha; multipliers scale along.
+    """
+    # A rounding error inside the bound, so that the multiple is feasible for certain.
+    largest = (1.0 - ROUNDING) / dual_norm if dual_norm > 0 else math.inf
+    if loss is LOSSES["squared"]:
+        square = math.fsum(theta * theta)
+        s = min(max(math.fsum(theta * y) / square, 0.0), largest) if square else 0.0
+    else:
+        s = min(1.0, largest)
+    return math.fsum(loss.dual(s * theta, y))
+
+
+def _scope(
+    X: Array,
+    D: Array,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> str:
+    """State which networks the lower bound covers, after checking that it does."""
+    scope = parameters["scope"]
+    if parameters["activation"] == "gated" and scope == "patterns":
+        return f"gated units with the {D.shape[1]} given gates"
+    if scope == "patterns":
+        return f"hidden units realise only the {D.shape[1]} given activation patterns"
+    if scope != "global" or parameters["activation"] != "relu":
+        raise CertificateError(
+            f"scope={scope!r} must be 'patterns', or 'global' for a ReLU program."
+        )
+    if not is_complete(X, D, np.asarray(witness["gates"], dtype=np.float64)):
+        raise CertificateError("the pattern list is not complete.")
+    return "networks of any width: every activation pattern is in the list"
+
+
+def is_complete(X: Array, D: Array, gates: Array) -> bool:
+    """Whether ``D`` lists every activation pattern of the rows of ``X``.
+
+    Every pattern must be realised strictly by its gate, all must be distinct, and
+    their number must equal the number of cells of the hyperplane arrangement. The
+    all-zero pattern contributes nothing and may be missing.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Data, with the intercept column.
+    D : ndarray of shape (n, P)
+        Patterns, 0/1.
+    gates : ndarray of shape (d, P)
+        One vector inside each cell.
+
+    Returns
+    -------
+    bool
+    """
+    if gates.shape != (X.shape[1], D.shape[1]):
+        return False
+    rows = np.linalg.norm(X, axis=1)
+    products = X @ gates
+    margin = ON_HYPERPLANE * rows[:, None] * np.linalg.norm(gates, axis=0)
+    strict = (np.abs(products) > margin) | (rows[:, None] == 0)
+    if not strict.all() or ((products >= 0) != (D > 0)).any():
+        return False
+    if len(np.unique(D.T, axis=0)) != D.shape[1]:
+        return False
+    on = D[rows > 0] > 0
+    zero_is_missing = on.all(axis=0).any() and not (~on).all(axis=0).any()
+    return count_patterns(X) == D.shape[1] + zero_is_missing
+
+
+def count_patterns(X: Array) -> int:
+    """Count the cells of the arrangement of hyperplanes ``x_k'u = 0``.
+
+    Adding a hyperplane H to an arrangement adds as many cells as the arrangement
+    restricted to H has (deletion and restriction; Zaslavsky, 1975).
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Normals of the hyperplanes; zero and parallel rows do not count twice.
+
+    Returns
+    -------
+    int
+        Number of sign patterns ``sign(X u)`` over all u off the hyperplanes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> count_patterns(np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]]))
+    14
+    """
+    normals = distinct_lines(np.asarray(X, dtype=np.float64))
+    if len(normals) < 2:
+        return 1 + len(normals)
+    if normals.shape[1] == 2:
+        return 2 * len(normals)
+    return 1 + sum(
+        count_patterns(restrict(normals[:k], normals[k])) for k in range(len(normals))
+    )
+
+
+def distinct_lines(X: Array) -> Array:
+    """Return one unit row for each line spanned by a nonzero row of ``X``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Vectors.
+
+    Returns
+    -------
+    ndarray of shape (m, d)
+        First representatives, in order.
+    """
+    norms = np.linalg.norm(X, axis=1)
+    units = X[norms > 0] / norms[norms > 0, None]
+    cosines = units @ units.T
+    repeated = np.zeros(len(units), dtype=bool)
+    for j, k in np.argwhere(np.triu(np.abs(cosines) > 1.0 - 1e-6, k=1)):
+        # The distance to a line is accurate where one minus the cosine is not.
+        distance = np.linalg.norm(units[k] - cosines[j, k] * units[j])
+        repeated[k] |= not repeated[j] and distance <= PARALLEL
+    return units[~repeated]
+
+
+def restrict(normals: Array, normal: Array) -> Array:
+    """Express hyperplanes on the hyperplane with unit ``normal``.
+
+    Parameters
+    ----------
+    normals : ndarray of shape (m, d)
+        Unit normals, none parallel to ``normal``.
+    normal : ndarray of shape (d,)
+        Unit normal.
+
+    Returns
+    -------
+    ndarray of shape (m, d - 1)
+        Normals in an orthonormal basis of the hyperplane.
+    """
+    return normals @ hyperplane_basis(normal)
+
+
+def hyperplane_basis(normal: Array) -> Array:
+    """Return an orthonormal basis (d, d - 1) of the complement of a unit vector."""
+    # Columns 2..d of the Householder reflection that maps the normal to +-e_1.
+    sign = 1.0 if normal[0] >= 0 else -1.0
+    mirror = normal.copy()
+    mirror[0] += sign
+    basis = -np.outer(mirror, mirror[1:]) / abs(mirror[0])
+    basis[1:] += np.eye(len(normal) - 1)
+    return basis
+
+
+def with_intercept(X: Array, intercept: float) -> Array:
+    """Append a column of the value ``intercept``; zero appends nothing."""
+    if intercept == 0:
+        return X
+    return np.column_stack([X, np.full(len(X), intercept)])
+
+
+def encode_targets(y: NDArray[Any], encoding: str) -> Array:
+    """Return targets as columns: as they are, or +-1 for each class.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,) or (n, C)
+        Targets or class labels.
+    encoding : {"none", "labels"}
+        ``"labels"``: sorted classes; two classes give one column, +1 for the second.
+
+    Returns
+    -------
+    ndarray of shape (n, C)
+    """
+    if encoding == "none":
+        return np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    if encoding != "labels":
+        raise CertificateError(f"encoding={encoding!r} must be 'none' or 'labels'.")
+    classes, codes = np.unique(np.ravel(y), return_inverse=True)
+    columns = classes[1:] if len(classes) == 2 else classes
+    first = len(classes) - len(columns)
+    return np.where(codes[:, None] == np.arange(first, len(classes)), 1.0, -1.0)
+
+
+def _multipliers(
+    witness: Mapping[str, NDArray[Any]], shape: tuple[int, ...]
+) -> Array:
+    index = np.asarray(witness["multiplier_index"])
+    value = np.asarray(witness["multiplier_value"], dtype=np.float64)
+    size = math.prod(shape)
+    if index.dtype.kind not in "iu" or index.shape != value.shape or index.ndim != 1:
+        raise CertificateError("multiplier_index must be integers, one for each value.")
+    if len(np.unique(index)) != len(index) or ((index < 0) | (index >= size)).any():
+        raise CertificateError(f"multiplier_index must be distinct, within {size}.")
+    if not ((value >= 0) & np.isfinite(value)).all():
+        raise CertificateError("multipliers must be nonnegative and finite.")
+    lam = np.zeros(size)
+    lam[index] = value
+    return lam.reshape(shape)
+
+
+def _reshaped(name: str, value: NDArray[Any], shape: tuple[int, ...]) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape not in (shape, shape[1:] if len(shape) == 3 else shape[:1]):
+        raise CertificateError(f"{name} must have shape {shape}, got {array.shape}.")
+    if not np.isfinite(array).all():
+        raise CertificateError(f"{name} must be finite.")
+    return array.reshape(shape)
+
+
+def _norms(blocks: Array) -> float:
+    return math.fsum(np.linalg.norm(blocks, axis=0))

@@ -1,0 +1,185 @@
+"""Feasible points and dual points of a program, and the best of each so far."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexnn import _kernels
+from convexnn._measure import FEASIBILITY, LOSSES
+from convexnn.admm import Factor
+from convexnn.cones import project_blocks
+
+Array = NDArray[np.float64]
+
+# Projected blocks this much smaller than what was projected are rounding.
+NEGLIGIBLE = 1e-8
+
+
+class Bounds:
+    """Best upper and lower bound of one program, each with its witness.
+
+    Parameters
+    ----------
+    factor : Factor
+        Data and patterns.
+    y : ndarray of shape (n,)
+        Targets.
+    alpha : float
+        Weight of the penalty in the user's program, positive.
+    loss : str
+        Key of ``LOSSES``.
+    state : dict, optional
+        What :meth:`state` returned.
+    """
+
+    def __init__(
+        self,
+        factor: Factor,
+        y: Array,
+        alpha: float,
+        loss: str,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        self.factor, self.y, self.loss = factor, y, LOSSES[loss]
+        self.name = loss
+        self.alpha = alpha * factor.scale
+        copies = 2 if factor.relu else 1
+        self.patterns = np.concatenate([factor.D] * copies)
+        self._signs = 2.0 * self.patterns - 1.0
+        self._rows = np.linalg.norm(factor.A, axis=1)
+        shape = (factor.n_blocks, factor.A.shape[1])
+        self.upper = float(self.loss.value(np.zeros_like(y), y).sum())
+        self.blocks = np.zeros(shape)
+        self.lower = -np.inf
+        self.theta = np.zeros_like(y)
+        self.signed_multipliers = np.zeros(self.patterns.shape)
+        if state is not None:
+            for name in ("upper", "lower"):
+                setattr(self, name, float(state[name]))
+            for name in ("blocks", "theta", "signed_multipliers"):
+                setattr(self, name, np.array(state[name]))
+
+    def state(self) -> dict[str, Any]:
+        """Return what restores these bounds."""
+        names = ("upper", "lower", "blocks", "theta", "signed_multipliers")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def gap(self) -> float:
+        """Difference of the two bounds."""
+        return self.upper - self.lower
+
+    def objective(self, blocks: Array) -> tuple[float, Array]:
+        """Return the program's objective at ``blocks``, and their products with X."""
+        products = blocks @ self.factor.A.T
+        z = np.empty(len(self.y))
+        _kernels.gated_sum(self.factor.D, products, z)
+        loss = float(self.loss.value(z, self.y).sum())
+        return loss + self.alpha * float(np.linalg.norm(blocks, axis=1).sum()), products
+
+    def violation(self, products: Array, signed_multipliers: Array) -> float:
+        """Return what weak duality loses at a point outside the cones."""
+        if not self.factor.relu:
+            return 0.0
+        return float(np.sum(np.maximum(-signed_multipliers * products, 0.0)))
+
+    def try_primal(self, blocks: Array) -> None:
+        """Keep the projection of ``blocks`` onto the cones if it is the best point."""
+        feasible = np.zeros_like(blocks)
+        used = np.flatnonzero(blocks.any(axis=1))
+        if self.factor.relu and len(used):
+            patterns = self.patterns[used]
+            projected, _ = project_blocks(self.factor.A, patterns, blocks[used])
+            inside = self._is_inside(projected, patterns) & (
+                np.linalg.norm(projected, axis=1)
+                > NEGLIGIBLE * np.linalg.norm(blocks[used], axis=1)
+            )
+            feasible[used[inside]] = projected[inside]
+        else:
+            feasible = blocks
+        value, _ = self.objective(feasible)
+        if value < self.upper:
+            self.upper, self.blocks = value, feasible
+
+    def try_dual(
+        self, theta: Array, signed_multipliers: Array, *, project: bool = False
+    ) -> None:
+        """Keep ``theta``, scaled into the feasible set, if it is the best bound.
+
+        With ``project`` the multipliers of the blocks that bind are improved by exact
+        projections onto their cones.
+        """
+        lower, norms = self._dual_bound(theta, signed_multipliers)
+        if project and self.factor.relu:
+            binding = np.flatnonzero(norms > self.alpha)
+            signs = self._signs[binding]
+            gradients = self._gradients(theta)[binding]
+            start = np.maximum(signs * signed_multipliers[binding], 0.0)
+            _, lam = project_blocks(
+                self.factor.A, self.patterns[binding], gradients, start
+            )
+            signed_multipliers = signed_multipliers.copy()
+            signed_multipliers[binding] = signs * lam
+            lower, _ = self._dual_bound(theta, signed_multipliers)
+        if lower > self.lower:
+            self.lower, self.theta = lower, theta
+            self.signed_multipliers = signed_multipliers
+
+    def zero_is_optimal(self) -> bool:
+        """Whether the zero network attains its lower bound (alpha is at least alpha_max).
+
+        Blocks are projected in the order of their gradients, until one refutes it.
+        """
+        theta = self.loss.theta(np.zeros_like(self.y), self.y)
+        gradients = self._gradients(theta)
+        norms = np.linalg.norm(gradients, axis=1)
+        order = np.argsort(-norms)
+        lam = np.zeros(self.patterns.shape)
+        for i in order[norms[order] > self.alpha]:
+            if not self.factor.relu:
+                return False
+            projection, lam_i = project_blocks(
+                self.factor.A, self.patterns[[i]], gradients[[i]]
+            )
+            if np.linalg.norm(projection) > self.alpha * (1 + 1e-12):
+                return False
+            lam[i] = lam_i[0]
+        self.try_dual(theta, self._signs * lam)
+        return True
+
+    def witness(self) -> dict[str, Array]:
+        """Return the arrays that the certificate needs, in the user's coordinates."""
+        P = len(self.factor.D)
+        witness = {"V": self.factor.to_user(self.blocks[:P]), "theta": self.theta}
+        if self.factor.relu:
+            lam = np.maximum(self._signs * self.signed_multipliers, 0.0).ravel()
+            index = np.flatnonzero(lam)
+            witness["W"] = self.factor.to_user(self.blocks[P:])
+            witness["multiplier_index"] = index
+            witness["multiplier_value"] = lam[index]
+        return witness
+
+    def _gradients(self, theta: Array) -> Array:
+        half = (self.factor.D * theta) @ self.factor.A
+        return np.concatenate([half, -half]) if self.factor.relu else half
+
+    def _dual_bound(
+        self, theta: Array, signed_multipliers: Array
+    ) -> tuple[float, Array]:
+        blocks = self._gradients(theta)
+        if self.factor.relu:
+            blocks = blocks + signed_multipliers @ self.factor.A
+        norms = np.linalg.norm(blocks, axis=1)
+        largest = self.alpha / max(float(norms.max()), 1e-300)
+        if self.name == "squared":
+            square = float(theta @ theta)
+            s = min(max(float(theta @ self.y) / square, 0.0), largest) if square else 0
+        else:
+            s = min(1.0, largest)
+        return float(self.loss.dual(s * theta, self.y).sum()), norms
+
+    def _is_inside(self, blocks: Array, patterns: Array) -> NDArray[np.bool_]:
+        products = (2.0 * patterns - 1.0) * (blocks @ self.factor.A.T)
+        sizes = np.linalg.norm(blocks, axis=1)[:, None] * self._rows
+        return (products >= -0.5 * FEASIBILITY * sizes).all(axis=1)

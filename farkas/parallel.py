@@ -1,0 +1,153 @@
+"""Map a function over items in parallel, and give each item its own random seed.
+
+Where the work runs is the user's choice, through ``joblib.parallel_config``; the answer
+does not depend on it, because randomness travels with the item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+import numpy as np
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+RandomSource = (
+    int | np.random.RandomState | np.random.Generator | np.random.SeedSequence | None
+)
+
+
+def pmap(
+    fn: Callable[[_Item], _Answer],
+    items: Iterable[_Item],
+    *,
+    n_jobs: int | None = None,
+) -> list[_Answer]:
+    """Apply a function to every item, in order, on as many workers as allowed.
+
+    Parameters
+    ----------
+    fn : callable
+        Called as ``fn(item)``; picklable when the backend uses processes.
+    items : iterable
+        Arguments. An item that needs randomness carries its own seed, see
+        `spawn_seeds`.
+    n_jobs : int, optional
+        Number of workers, -1 for all cores. None means 1, unless a
+        ``joblib.parallel_config`` context says otherwise.
+
+    Returns
+    -------
+    list
+        ``[fn(item) for item in items]``, the same for every backend and `n_jobs`.
+
+    Examples
+    --------
+    >>> pmap(abs, [-1, 2, -3])
+    [1, 2, 3]
+    """
+    from joblib import effective_n_jobs
+    from sklearn.utils.parallel import Parallel, delayed
+
+    with _hold_inner_threads(effective_n_jobs(n_jobs)):
+        answers: list[_Answer] = Parallel(n_jobs=n_jobs)(
+            delayed(fn)(item) for item in items
+        )
+    return answers
+
+
+def _hold_inner_threads(n_workers: int) -> AbstractContextManager[Any]:
+    """Hold BLAS and OpenMP to cores / n_workers threads, never above today's number.
+
+    Process backends do this in their workers; it is the threading backend, whose
+    workers share this process, that needs it.
+    """
+    if n_workers == 1:
+        return nullcontext()
+    from joblib import cpu_count
+    from threadpoolctl import ThreadpoolController
+
+    controller = ThreadpoolController()
+    current = [pool["num_threads"] for pool in controller.info()]
+    share = max(1, cpu_count() // n_workers)
+    limit: AbstractContextManager[Any] = controller.limit(limits=min([share, *current]))
+    return limit
+
+
+def spawn_seeds(random_state: RandomSource, n: int) -> list[np.random.SeedSequence]:
+    """Derive independent seeds, one for each item of a parallel map.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator, SeedSequence or None
+        See `seed_sequence`.
+    n : int
+        Number of seeds.
+
+    Returns
+    -------
+    list of SeedSequence
+        Pass each to ``np.random.default_rng`` inside the mapped function.
+
+    Examples
+    --------
+    >>> def draw(seed):
+    ...     return np.random.default_rng(seed).random()
+    >>> pmap(draw, spawn_seeds(0, 3)) == pmap(draw, spawn_seeds(0, 3), n_jobs=1)
+    True
+    """
+    return seed_sequence(random_state).spawn(n)
+
+
+def seed_sequence(random_state: RandomSource) -> np.random.SeedSequence:
+    """Turn any accepted `random_state` into the root of all inner generators.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator, SeedSequence or None
+        An int gives the same sequence as ``RandomState(int)``. A RandomState or a
+        Generator is advanced by one draw of four integers, so that two calls with the
+        same object differ. A SeedSequence is returned as it is. None takes fresh
+        entropy from the operating system and leaves NumPy's global state alone.
+
+    Returns
+    -------
+    SeedSequence
+        Ready to ``spawn``.
+
+    Raises
+    ------
+    ValueError
+        If an integer lies outside [0, 2**32).
+    TypeError
+        If `random_state` is of any other type.
+
+    Examples
+    --------
+    >>> a, b = seed_sequence(3), seed_sequence(np.random.RandomState(3))
+    >>> bool((a.entropy == b.entropy).all())
+    True
+    """
+    if random_state is None:
+        return np.random.SeedSequence()
+    if isinstance(random_state, np.random.SeedSequence):
+        return random_state
+    if isinstance(random_state, np.random.Generator):
+        return np.random.SeedSequence(random_state.integers(2**31, size=4))
+    if isinstance(random_state, int | np.integer):
+        if not 0 <= random_state < 2**32:
+            raise ValueError(
+                f"random_state={random_state!r} must lie in [0, 2**32); choose a "
+                "non-negative seed."
+            )
+        random_state = np.random.RandomState(int(random_state))
+    if not isinstance(random_state, np.random.RandomState):
+        raise TypeError(
+            f"random_state={random_state!r} must be an int, a RandomState, a "
+            "Generator, a SeedSequence or None."
+        )
+    # The type is given so that the draw is the same on every platform.
+    return np.random.SeedSequence(random_state.randint(2**31, size=4, dtype=np.int64))

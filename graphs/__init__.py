@@ -1,0 +1,6 @@
+"""Local graph clustering by diffusion.
+
+Not built yet: the package is importable and has no public names.
+"""
+
+__all__: list[str] = []
