@@ -64,13 +64,16 @@ def prox_slacks(q, D, root_sigma, weight, target, s, pull):
 def prox_logistic(a, y, rho, out):
     """Root m of ``m - c = sigma(-m) / rho`` with c = y a, in ``[c, c + 1/rho]``.
 
-    Newton, safeguarded by bisection; the left side minus the right increases in m.
+    The left side minus the right increases in m. Newton; a step that leaves the
+    bracket, or is not half as long as the one before, is replaced by bisection, since
+    Newton alone can cycle around the inflection at 0.
     """
     for k in range(a.shape[0]):
         c = y[k] * a[k]
         low, high = c, c + 1.0 / rho
-        m = c + 1.0 / (rho * (1.0 + np.exp(min(c, 700.0))))
-        for _ in range(60):
+        m = 0.0 if low < 0.0 < high else low
+        step_before = high - low
+        for _ in range(200):
             e = np.exp(-abs(m))
             sigma = (e if m >= 0 else 1.0) / (1.0 + e)
             value = m - c - sigma / rho
@@ -78,13 +81,16 @@ def prox_logistic(a, y, rho, out):
                 low = m
             else:
                 high = m
-            new = m - value / (1.0 + sigma * (1.0 - sigma) / rho)
-            if not low < new < high:
-                new = 0.5 * (low + high)
-            done = abs(new - m) <= 4e-16 * max(abs(m), 1.0)
-            m = new
-            if done:
+            step = value / (1.0 + sigma * (1.0 - sigma) / rho)
+            if abs(step) <= 4e-16 * max(abs(m), 1.0):
                 break
+            new = m - step
+            if abs(step) > 0.5 * step_before or not low < new < high:
+                new = 0.5 * (low + high)
+                if not low < new < high:  # no number lies between
+                    break
+            step_before = abs(new - m)
+            m = new
         out[k] = y[k] * m
 
 

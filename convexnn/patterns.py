@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexnn._measure import (
     ON_HYPERPLANE,
-    count_patterns,
     distinct_lines,
     hyperplane_basis,
 )

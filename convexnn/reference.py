@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn._measure import HUBER_DELTA
-from convexnn.programs import Program
+from convexnn.program import Program
 from farkas.result import make_result
 from farkas.status import Status
 

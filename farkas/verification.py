@@ -306,10 +306,8 @@ def _canonical(name: str, item: Any) -> Any:
         item = item.get()
     array = np.asarray(item)
     if array.dtype.kind == "O":
-        try:
-            return array.astype(np.float64, order="C")
-        except (TypeError, ValueError):
-            return array.astype(str, order="C")
+        text = all(isinstance(entry, str) for entry in array.flat)
+        return array.astype(str if text else np.float64, order="C")
     if array.dtype.kind in "US":
         return np.ascontiguousarray(array)
     if array.dtype.kind not in "biuf":

@@ -1,0 +1,287 @@
+"""Iterate, ask for bounds now and then, and stop when the proven gap is small enough.
+
+ADMM (admm.py) moves a point; bounds.py turns it into a feasible point and a dual point.
+"""
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
+
+from convexnn.admm import Factor, Iteration, factorize
+from convexnn.bounds import Bounds
+from convexnn.program import Program, Settings
+from farkas.history import Recorder
+from farkas.status import Status
+
+Array = NDArray[np.float64]
+
+# Iterations between two cheap looks at the gap, each worth about one iteration.
+CHECK_EVERY = 25
+
+# The gap is proven at this iteration and whenever their number has doubled, so that the
+# history shows it closing; and when an estimate says that it may be small enough.
+FIRST_PROOF = 100
+
+# A failed attempt is repeated when the estimate has fallen by this factor.
+RETRY = 0.7
+
+
+@dataclasses.dataclass
+class Solution:
+    """What the driver found; the weights are inside the cones."""
+
+    bounds: Bounds
+    status: Status
+    nit: int
+    elapsed: float
+    history: dict[str, NDArray[Any]]
+    state: dict[str, Any]
+    interrupted: bool  # by Ctrl-C
+
+    def weights(self) -> tuple[Array, Array]:
+        """Return (V, W) of shape (d, P); W is empty for the gated program."""
+        factor, P = self.bounds.factor, len(self.bounds.factor.D)
+        blocks = self.bounds.blocks
+        return factor.to_user(blocks[:P]), factor.to_user(blocks[P:])
+
+
+def solve(
+    program: Program,
+    settings: Settings,
+    *,
+    x0: tuple[Array, ...] | None = None,
+    state: dict[str, Any] | None = None,
+    factor: Factor | None = None,
+) -> Solution:
+    """Run the driver on a validated program.
+
+    Parameters
+    ----------
+    program : Program
+        What to solve.
+    settings : Settings
+        When to stop and whom to tell.
+    x0 : tuple of ndarray of shape (d, P), optional
+        Start.
+    state : dict, optional
+        Continue an earlier run.
+    factor : Factor, optional
+        Shared factorisation of the same data and patterns.
+
+    Returns
+    -------
+    Solution
+    """
+    begun = time.perf_counter()
+    if factor is None:
+        factor = factorize(program.X, program.patterns.D, program.activation)
+    if program.alpha == 0:
+        return _least_norm(program, factor, begun)
+    if settings.solver == "cvxpy":
+        return _by_cvxpy(program, factor, begun)
+    arguments = (factor, program.y, program.alpha, program.loss)
+    blocks = None
+    if x0 is not None:
+        blocks = np.concatenate([factor.to_internal(part) for part in x0])
+    iteration = Iteration(*arguments, rho=settings.rho, x0=blocks, state=state)
+    bounds = Bounds(*arguments, state=state)
+    earlier = {} if state is None else _history_of(state)
+    recorder = Recorder(
+        every=settings.history_every,
+        columns=("lower_bound", "rho"),
+        verbose=settings.verbose,
+        name=settings.name,
+        start=earlier or None,
+    )
+    return _Driver(program, settings, iteration, bounds, recorder, begun).run()
+
+
+class _Driver:
+    def __init__(
+        self,
+        program: Program,
+        settings: Settings,
+        iteration: Iteration,
+        bounds: Bounds,
+        recorder: Recorder,
+        begun: float,
+    ) -> None:
+        self.program, self.settings = program, settings
+        self.iteration, self.bounds = iteration, bounds
+        self.recorder, self.begun = recorder, begun
+        self.retry_below = math.inf
+        self.next_proof = FIRST_PROOF
+        while self.next_proof <= iteration.nit:
+            self.next_proof *= 2
+
+    def run(self) -> Solution:
+        interrupted = False
+        try:
+            status = self._loop()
+        except KeyboardInterrupt:
+            status, interrupted = Status.CALLBACK, True
+        except StopIteration:
+            status = Status.CALLBACK
+        if status is not Status.CONVERGED and not interrupted:
+            self._prove()
+            if self._met() and status is not Status.CALLBACK:
+                status = Status.CONVERGED
+        self._record(force=True)
+        if status is not Status.CALLBACK:
+            self._tell(final=True)
+        return Solution(
+            bounds=self.bounds,
+            status=status,
+            nit=self.iteration.nit,
+            elapsed=time.perf_counter() - self.begun,
+            history=self.recorder.to_dict(),
+            state=self._state(),
+            interrupted=interrupted,
+        )
+
+    def _loop(self) -> Status:
+        iteration, settings = self.iteration, self.settings
+        if iteration.nit == 0 and self.bounds.zero_is_optimal():
+            iteration.nit = 1
+            return Status.CONVERGED
+        while iteration.nit < settings.max_iter:
+            iteration.advance()
+            if time.perf_counter() - self.begun > settings.max_time:
+                return Status.MAX_TIME
+            if iteration.nit % CHECK_EVERY:
+                continue
+            reason = self._check()
+            self._record()
+            self._tell()
+            if reason is not None:
+                return reason
+        return Status.MAX_ITER
+
+    def _check(self) -> Status | None:
+        """Estimate the gap; prove it when the estimate is small enough."""
+        if not np.isfinite(self.iteration.point).all():
+            return Status.NUMERICAL
+        bounds = self.bounds
+        blocks, multipliers = self._offer_dual()
+        value, products = bounds.objective(blocks)
+        estimate = abs(value - bounds.lower) + bounds.violation(products, multipliers)
+        due = self.iteration.nit >= self.next_proof
+        if due or estimate <= min(self._target(value), self.retry_below):
+            self._prove()
+            self.retry_below = RETRY * estimate
+            self.next_proof *= 2 if due else 1
+        if self._met():
+            return Status.CONVERGED
+        return Status.STALLED if self.iteration.is_stationary() else None
+
+    def _offer_dual(self) -> tuple[Array, Array]:
+        iteration = self.iteration
+        blocks = iteration.blocks()
+        multipliers = iteration.signed_multipliers()
+        self.bounds.try_dual(iteration.theta(), multipliers)
+        return blocks, multipliers
+
+    def _prove(self) -> None:
+        """Project onto the cones: a feasible point, and the best multipliers."""
+        if not np.isfinite(self.iteration.point).all():
+            return
+        blocks, multipliers = self._offer_dual()
+        self.bounds.try_primal(blocks)
+        self.bounds.try_dual(self.iteration.theta(), multipliers, project=True)
+
+    def _target(self, value: float) -> float:
+        return self.settings.tol * abs(value)
+
+    def _met(self) -> bool:
+        return self.bounds.gap <= self._target(self.bounds.upper)
+
+    def _record(self, *, force: bool = False) -> None:
+        self.recorder.record(
+            self.iteration.nit,
+            objective=self.bounds.upper,
+            certificate=self.bounds.gap,
+            lower_bound=self.bounds.lower,
+            rho=self.iteration.rho,
+            force=force,
+        )
+
+    def _tell(self, *, final: bool = False) -> None:
+        callback = self.settings.callback
+        if callback is None:
+            return
+        solution = Solution(self.bounds, Status.CALLBACK, 0, 0.0, {}, {}, False)
+        V, W = solution.weights()
+        progress = OptimizeResult(
+            x=(V, W) if self.program.activation == "relu" else V,
+            fun=self.bounds.upper,
+            nit=self.iteration.nit,
+            lower_bound=self.bounds.lower,
+            gap=self.bounds.gap,
+            state=self._state,
+        )
+        try:
+            callback(intermediate_result=progress)
+        except StopIteration:
+            if not final:
+                raise
+
+    def _state(self) -> dict[str, Any]:
+        columns = self.recorder.to_dict()
+        return {
+            **self.iteration.state(),
+            **self.bounds.state(),
+            **{f"history_{name}": column for name, column in columns.items()},
+        }
+
+
+def _least_norm(program: Program, factor: Factor, begun: float) -> Solution:
+    """Solve the gated least squares problem: ``u_i = X'D_i x`` with ``M x = y``."""
+    e, Q = factor.eigenvalues, factor.eigenvectors
+    kept = e > len(e) * np.finfo(np.float64).eps * e.max()
+    x = Q[:, kept] @ ((program.y @ Q[:, kept]) / e[kept])
+    bounds = Bounds(factor, program.y, 0.0, program.loss)
+    bounds.blocks = (factor.D * x) @ factor.A
+    bounds.upper, _ = bounds.objective(bounds.blocks)
+    z = np.sum(factor.D * (bounds.blocks @ factor.A.T), axis=0)
+    bounds.theta = program.y - z
+    elapsed = time.perf_counter() - begun
+    return Solution(bounds, Status.CONVERGED, 1, elapsed, {}, {}, False)
+
+
+def _by_cvxpy(program: Program, factor: Factor, begun: float) -> Solution:
+    """Solve by an interior point method, and bound its answer as any other."""
+    from convexnn.reference import reference_cvxpy
+
+    found = reference_cvxpy(
+        program.X,
+        program.y,
+        program.patterns,
+        alpha=program.alpha,
+        loss=program.loss,
+        activation=program.activation,
+    )
+    bounds = Bounds(factor, program.y, program.alpha, program.loss)
+    if found.success:
+        blocks = found.x if program.activation == "relu" else (found.x,)
+        bounds.try_primal(np.concatenate([factor.to_internal(x) for x in blocks]))
+        none = np.zeros(bounds.patterns.shape)
+        bounds.try_dual(found.theta, none, project=True)
+        bounds.try_dual(-found.theta, none, project=True)
+    elapsed = time.perf_counter() - begun
+    return Solution(bounds, found.status, found.nit, elapsed, {}, {}, False)
+
+
+def _history_of(state: dict[str, Any]) -> dict[str, Any]:
+    prefix = "history_"
+    return {
+        name.removeprefix(prefix): column
+        for name, column in state.items()
+        if name.startswith(prefix)
+    }
+
+
