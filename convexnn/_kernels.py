@@ -24,40 +24,17 @@ def gated_sum(D, products, out):
 
 
 @kernel(fastmath={"reassoc", "contract"})
-def prox_blocks(p, threshold, V, reflected):
-    """``V = (1 - threshold/|p_i|)_+ p_i`` and ``reflected = 2 V - p``."""
-    m, r = p.shape
+def shrink_blocks(x, threshold, out):
+    """``out_i = (1 - threshold/|x_i|)_+ x_i``, the prox of the sum of norms."""
+    m, r = x.shape
     for i in range(m):
         square = 0.0
         for j in range(r):
-            square += p[i, j] * p[i, j]
+            square += x[i, j] * x[i, j]
         norm = np.sqrt(square)
         shrink = 1.0 - threshold / norm if norm > threshold else 0.0
         for j in range(r):
-            V[i, j] = shrink * p[i, j]
-            reflected[i, j] = (2.0 * shrink - 1.0) * p[i, j]
-
-
-@kernel(fastmath={"reassoc", "contract"})
-def prox_slacks(q, D, root_sigma, weight, target, s, pull):
-    """Project ``q`` onto the signed orthants and assemble what X' will multiply.
-
-    ``s_i = S_i max(S_i q_i, 0)``;
-    ``pull_i = root_sigma (2 s_i - q_i) +- weight D_i target``.
-    """
-    P, n = D.shape
-    for i in range(2 * P):
-        b = i if i < P else i - P
-        signed_weight = weight if i < P else -weight
-        for k in range(n):
-            active = D[b, k]
-            sign = 2.0 * active - 1.0
-            value = sign * max(sign * q[i, k], 0.0)
-            s[i, k] = value
-            pull[i, k] = (
-                root_sigma * (2.0 * value - q[i, k])
-                + signed_weight * active * target[k]
-            )
+            out[i, j] = shrink * x[i, j]
 
 
 @kernel
@@ -92,24 +69,6 @@ def prox_logistic(a, y, rho, out):
             step_before = abs(new - m)
             m = new
         out[k] = y[k] * m
-
-
-@kernel(fastmath={"reassoc", "contract"})
-def correct_products(products, correction, root_sigma):
-    """``products = root_sigma (products -+ correction)`` for V (-) and W (+)."""
-    P, n = correction.shape
-    for i in range(P):
-        for k in range(n):
-            products[i, k] = root_sigma * (products[i, k] - correction[i, k])
-            products[P + i, k] = root_sigma * (products[P + i, k] + correction[i, k])
-
-
-@kernel(fastmath={"reassoc", "contract"})
-def relax(point, prox, image, relaxation, step, out):
-    """``step = relaxation (image - prox)`` and ``out = point + step``."""
-    for j in range(point.shape[0]):
-        step[j] = relaxation * (image[j] - prox[j])
-        out[j] = point[j] + step[j]
 
 
 @kernel(fastmath={"reassoc", "contract"})

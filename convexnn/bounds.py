@@ -53,16 +53,16 @@ class Bounds:
         self.blocks = np.zeros(shape)
         self.lower = -np.inf
         self.theta = np.zeros_like(y)
-        self.signed_multipliers = np.zeros(self.patterns.shape)
+        self.multipliers = np.zeros(self.patterns.shape if factor.relu else (0, 0))
         if state is not None:
             for name in ("upper", "lower"):
                 setattr(self, name, float(state[name]))
-            for name in ("blocks", "theta", "signed_multipliers"):
+            for name in ("blocks", "theta", "multipliers"):
                 setattr(self, name, np.array(state[name]))
 
     def state(self) -> dict[str, Any]:
         """Return what restores these bounds."""
-        names = ("upper", "lower", "blocks", "theta", "signed_multipliers")
+        names = ("upper", "lower", "blocks", "theta", "multipliers")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -78,53 +78,41 @@ class Bounds:
         loss = float(self.loss.value(z, self.y).sum())
         return loss + self.alpha * float(np.linalg.norm(blocks, axis=1).sum()), products
 
-    def violation(self, products: Array, signed_multipliers: Array) -> float:
-        """Return what weak duality loses at a point outside the cones."""
-        if not self.factor.relu:
-            return 0.0
-        return float(np.sum(np.maximum(-signed_multipliers * products, 0.0)))
-
     def try_primal(self, blocks: Array) -> None:
-        """Keep the projection of ``blocks`` onto the cones if it is the best point."""
-        feasible = np.zeros_like(blocks)
-        used = np.flatnonzero(blocks.any(axis=1))
-        if self.factor.relu and len(used):
-            patterns = self.patterns[used]
-            projected, _ = project_blocks(self.factor.A, patterns, blocks[used])
-            inside = self._is_inside(projected, patterns) & (
-                np.linalg.norm(projected, axis=1)
-                > NEGLIGIBLE * np.linalg.norm(blocks[used], axis=1)
-            )
-            feasible[used[inside]] = projected[inside]
-        else:
-            feasible = blocks
-        value, _ = self.objective(feasible)
+        """Keep ``blocks``, moved into their cones, if they are the best point."""
+        value, products = self.objective(blocks)
+        if self.factor.relu:
+            sizes = np.linalg.norm(blocks, axis=1)[:, None] * self._rows
+            outside = (self._signs * products < -0.5 * FEASIBILITY * sizes).any(axis=1)
+            if outside.any():
+                blocks = blocks.copy()
+                blocks[outside] = self._into_cones(blocks, outside)
+                value, _ = self.objective(blocks)
         if value < self.upper:
-            self.upper, self.blocks = value, feasible
+            self.upper, self.blocks = value, blocks
 
     def try_dual(
-        self, theta: Array, signed_multipliers: Array, *, project: bool = False
+        self, theta: Array, multipliers: Array, *, project: bool = False
     ) -> None:
         """Keep ``theta``, scaled into the feasible set, if it is the best bound.
 
         With ``project`` the multipliers of the blocks that bind are improved by exact
         projections onto their cones.
         """
-        lower, norms = self._dual_bound(theta, signed_multipliers)
+        lower, norms = self._dual_bound(theta, multipliers)
         if project and self.factor.relu:
             binding = np.flatnonzero(norms > self.alpha)
-            signs = self._signs[binding]
-            gradients = self._gradients(theta)[binding]
-            start = np.maximum(signs * signed_multipliers[binding], 0.0)
-            _, lam = project_blocks(
-                self.factor.A, self.patterns[binding], gradients, start
+            _, improved = project_blocks(
+                self.factor.A,
+                self.patterns[binding],
+                self._gradients(theta)[binding],
+                multipliers[binding],
             )
-            signed_multipliers = signed_multipliers.copy()
-            signed_multipliers[binding] = signs * lam
-            lower, _ = self._dual_bound(theta, signed_multipliers)
+            multipliers = multipliers.copy()
+            multipliers[binding] = improved
+            lower, _ = self._dual_bound(theta, multipliers)
         if lower > self.lower:
-            self.lower, self.theta = lower, theta
-            self.signed_multipliers = signed_multipliers
+            self.lower, self.theta, self.multipliers = lower, theta, multipliers
 
     def zero_is_optimal(self) -> bool:
         """Whether the zero network attains its lower bound (alpha is at least alpha_max).
@@ -145,7 +133,7 @@ class Bounds:
             if np.linalg.norm(projection) > self.alpha * (1 + 1e-12):
                 return False
             lam[i] = lam_i[0]
-        self.try_dual(theta, self._signs * lam)
+        self.try_dual(theta, lam)
         return True
 
     def witness(self) -> dict[str, Array]:
@@ -153,25 +141,22 @@ class Bounds:
         P = len(self.factor.D)
         witness = {"V": self.factor.to_user(self.blocks[:P]), "theta": self.theta}
         if self.factor.relu:
-            lam = np.maximum(self._signs * self.signed_multipliers, 0.0).ravel()
-            index = np.flatnonzero(lam)
+            index = np.flatnonzero(self.multipliers)
             witness["W"] = self.factor.to_user(self.blocks[P:])
             witness["multiplier_index"] = index
-            witness["multiplier_value"] = lam[index]
+            witness["multiplier_value"] = self.multipliers.ravel()[index]
         return witness
 
     def _gradients(self, theta: Array) -> Array:
         half = (self.factor.D * theta) @ self.factor.A
         return np.concatenate([half, -half]) if self.factor.relu else half
 
-    def _dual_bound(
-        self, theta: Array, signed_multipliers: Array
-    ) -> tuple[float, Array]:
+    def _dual_bound(self, theta: Array, multipliers: Array) -> tuple[float, Array]:
         blocks = self._gradients(theta)
         if self.factor.relu:
-            blocks = blocks + signed_multipliers @ self.factor.A
+            blocks = blocks + (self._signs * multipliers) @ self.factor.A
         norms = np.linalg.norm(blocks, axis=1)
-        largest = self.alpha / max(float(norms.max()), 1e-300)
+        largest = self.alpha / max(float(norms.max()), np.finfo(np.float64).tiny)
         if self.name == "squared":
             square = float(theta @ theta)
             s = min(max(float(theta @ self.y) / square, 0.0), largest) if square else 0
@@ -179,7 +164,14 @@ class Bounds:
             s = min(1.0, largest)
         return float(self.loss.dual(s * theta, self.y).sum()), norms
 
-    def _is_inside(self, blocks: Array, patterns: Array) -> NDArray[np.bool_]:
-        products = (2.0 * patterns - 1.0) * (blocks @ self.factor.A.T)
-        sizes = np.linalg.norm(blocks, axis=1)[:, None] * self._rows
-        return (products >= -0.5 * FEASIBILITY * sizes).all(axis=1)
+    def _into_cones(self, blocks: Array, outside: NDArray[np.bool_]) -> Array:
+        """Project the blocks that are outside; what is left of rounding becomes 0."""
+        patterns = self.patterns[outside]
+        projected, _ = project_blocks(self.factor.A, patterns, blocks[outside])
+        sizes = np.linalg.norm(projected, axis=1)
+        products = (2.0 * patterns - 1.0) * (projected @ self.factor.A.T)
+        inside = products >= -0.5 * FEASIBILITY * sizes[:, None] * self._rows
+        kept = inside.all(axis=1) & (
+            sizes > NEGLIGIBLE * np.linalg.norm(blocks[outside], axis=1)
+        )
+        return np.where(kept[:, None], projected, 0.0)

@@ -88,6 +88,11 @@ def project_blocks(
         lam,
         projections,
         TOLERANCE,
-        3 * A.shape[1] + 50,
+        changes_allowed(A),
     )
     return projections, lam
+
+
+def changes_allowed(A: Array) -> int:
+    """Return the number of active-set changes after which a projection gives up."""
+    return 3 * A.shape[1] + 50

@@ -20,15 +20,8 @@ from farkas.status import Status
 
 Array = NDArray[np.float64]
 
-# Iterations between two cheap looks at the gap, each worth about one iteration.
-CHECK_EVERY = 25
-
-# The gap is proven at this iteration and whenever their number has doubled, so that the
-# history shows it closing; and when an estimate says that it may be small enough.
-FIRST_PROOF = 100
-
-# A failed attempt is repeated when the estimate has fallen by this factor.
-RETRY = 0.7
+# Iterations between two looks at the gap, each worth about half an iteration.
+CHECK_EVERY = 5
 
 
 @dataclasses.dataclass
@@ -114,10 +107,6 @@ class _Driver:
         self.program, self.settings = program, settings
         self.iteration, self.bounds = iteration, bounds
         self.recorder, self.begun = recorder, begun
-        self.retry_below = math.inf
-        self.next_proof = FIRST_PROOF
-        while self.next_proof <= iteration.nit:
-            self.next_proof *= 2
 
     def run(self) -> Solution:
         interrupted = False
@@ -127,8 +116,8 @@ class _Driver:
             status, interrupted = Status.CALLBACK, True
         except StopIteration:
             status = Status.CALLBACK
-        if status is not Status.CONVERGED and not interrupted:
-            self._prove()
+        if status is not Status.CONVERGED and self.iteration.nit > 0:
+            self._bound(project=True)
             if self._met() and status is not Status.CALLBACK:
                 status = Status.CONVERGED
         self._record(force=True)
@@ -163,42 +152,23 @@ class _Driver:
         return Status.MAX_ITER
 
     def _check(self) -> Status | None:
-        """Estimate the gap; prove it when the estimate is small enough."""
         if not np.isfinite(self.iteration.point).all():
             return Status.NUMERICAL
-        bounds = self.bounds
-        blocks, multipliers = self._offer_dual()
-        value, products = bounds.objective(blocks)
-        estimate = abs(value - bounds.lower) + bounds.violation(products, multipliers)
-        due = self.iteration.nit >= self.next_proof
-        if due or estimate <= min(self._target(value), self.retry_below):
-            self._prove()
-            self.retry_below = RETRY * estimate
-            self.next_proof *= 2 if due else 1
+        self._bound()
         if self._met():
             return Status.CONVERGED
         return Status.STALLED if self.iteration.is_stationary() else None
 
-    def _offer_dual(self) -> tuple[Array, Array]:
+    def _bound(self, *, project: bool = False) -> None:
+        """Offer the iterate to both bounds."""
         iteration = self.iteration
-        blocks = iteration.blocks()
-        multipliers = iteration.signed_multipliers()
-        self.bounds.try_dual(iteration.theta(), multipliers)
-        return blocks, multipliers
-
-    def _prove(self) -> None:
-        """Project onto the cones: a feasible point, and the best multipliers."""
-        if not np.isfinite(self.iteration.point).all():
-            return
-        blocks, multipliers = self._offer_dual()
-        self.bounds.try_primal(blocks)
-        self.bounds.try_dual(self.iteration.theta(), multipliers, project=True)
-
-    def _target(self, value: float) -> float:
-        return self.settings.tol * abs(value)
+        if np.isfinite(iteration.point).all():
+            theta, multipliers = iteration.theta(), iteration.multipliers()
+            self.bounds.try_primal(iteration.blocks())
+            self.bounds.try_dual(theta, multipliers, project=project)
 
     def _met(self) -> bool:
-        return self.bounds.gap <= self._target(self.bounds.upper)
+        return self.bounds.gap <= self.settings.tol * abs(self.bounds.upper)
 
     def _record(self, *, force: bool = False) -> None:
         self.recorder.record(

@@ -1,0 +1,218 @@
+"""Convex networks against cvxpy + Clarabel: `python3 tasks.py bench convexnn`.
+
+Both sides run in one process on the same arrays, one thread, kernels warm, interleaved;
+both answers are graded by the same measure. Ratios of the best of several runs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+os.environ.update(THREADS)  # before NumPy is loaded
+
+import numpy as np  # noqa: E402
+from sklearn.datasets import load_breast_cancer  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
+from convexnn import (  # noqa: E402
+    reference_cvxpy,
+    sample_patterns,
+    solve_gated,
+    solve_relu,
+)
+from convexnn._measure import LOSSES  # noqa: E402
+from convexnn.admm import factorize  # noqa: E402
+from convexnn.bounds import Bounds  # noqa: E402
+from farkas.environment import describe  # noqa: E402
+
+RESULTS = Path(__file__).resolve().parent / "results"
+TOLERANCE = 1e-4
+REPEATS = 5
+# From loose to the default: the first with which Clarabel reaches the same gap is timed.
+CLARABEL_TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
+SOLVERS = {"relu": solve_relu, "gated": solve_gated}
+
+
+def main():
+    rows = [
+        compare("relu", n=200, n_patterns=40, loss="squared", wanted=15),
+        compare("relu", n=200, n_patterns=40, loss="logistic"),
+        compare("relu", n=200, n_patterns=40, loss="hinge"),
+        compare("gated", n=400, n_patterns=100, loss="squared", wanted=30),
+        compare("relu", n=200, n_patterns=40, loss="squared", tol=1e-7),
+    ]
+    print_table(
+        "Time to a certified relative gap, one thread",
+        ["program", "n", "P", "loss", "gap", "ours", "Clarabel", "ratio", "wanted"],
+        [
+            [
+                row["activation"],
+                row["n"],
+                row["P"],
+                row["loss"],
+                f"{row['tol']:g}",
+                f"{row['ours']:.3f} s",
+                f"{row['clarabel']:.2f} s",
+                f"{row['clarabel'] / row['ours']:.1f}",
+                row["wanted"] or "",
+            ]
+            for row in rows
+        ],
+    )
+    scaling = [time_per_iteration(P) for P in (50, 100, 200, 400)]
+    print_table(
+        "Time per iteration, n = 200: linear in P",
+        ["P", "microseconds", "per pattern"],
+        [[P, f"{t * 1e6:.0f}", f"{t * 1e6 / P:.2f}"] for P, t in scaling],
+    )
+    latency = first_fit()
+    print_table(
+        "A script that fits once, fresh process, warm Numba cache",
+        ["script", "seconds", "ratio"],
+        [[name, f"{t:.2f}", f"{t / latency[0][1]:.2f}"] for name, t in latency],
+    )
+    RESULTS.mkdir(exist_ok=True)
+    record = {
+        "environment": describe(),
+        "gap": rows,
+        "iteration": scaling,
+        "first_fit": latency,
+    }
+    path = RESULTS / "convexnn.json"
+    path.write_text(json.dumps(record, indent=1))
+    print(f"\nwritten to {path.relative_to(Path.cwd(), walk_up=True)}"
+          if sys.version_info >= (3, 12) else f"\nwritten to benchmarks/results/{path.name}")
+
+
+def problem(n, n_patterns):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X[:n])
+    X = np.column_stack([X, np.ones(n)])
+    y = np.where(y[:n] > 0, 1.0, -1.0)
+    return X, y, sample_patterns(X, n_patterns, random_state=0)
+
+
+def compare(activation, *, n, n_patterns, loss, tol=TOLERANCE, wanted=None):
+    """Time both sides alternately to the same certified gap."""
+    X, y, patterns = problem(n, n_patterns)
+    solve = SOLVERS[activation]
+    program = {"alpha": 1.0, "loss": loss}
+
+    def ours():
+        return solve(X, y, patterns, tol=tol, max_iter=100_000, **program)
+
+    def clarabel(accuracy):
+        return reference_cvxpy(
+            X,
+            y,
+            patterns,
+            activation=activation,
+            tol_gap_abs=accuracy,
+            tol_gap_rel=accuracy,
+            tol_feas=accuracy,
+            **program,
+        )
+
+    ours()
+    for accuracy in CLARABEL_TOLERANCES:
+        peer_gap = grade(clarabel(accuracy), X, y, patterns, activation, loss)
+        if peer_gap <= tol:
+            break
+    times = {"ours": [], "clarabel": []}
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        mine = ours()
+        times["ours"].append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        theirs = clarabel(accuracy)
+        times["clarabel"].append(time.perf_counter() - begun)
+    return {
+        "activation": activation,
+        "n": n,
+        "P": n_patterns,
+        "loss": loss,
+        "tol": tol,
+        "ours": min(times["ours"]),
+        "clarabel": min(times["clarabel"]),
+        "gap_ours": mine.gap / mine.fun,
+        "gap_clarabel": peer_gap,
+        "objective_ours": mine.fun,
+        "objective_clarabel": theirs.fun,
+        "clarabel_tolerance": accuracy,
+        "iterations": mine.nit,
+        "wanted": wanted,
+    }
+
+
+def grade(result, X, y, patterns, activation, loss):
+    """Return the relative gap that the peer's answer proves, after projection."""
+    factor = factorize(X, patterns.D, activation)
+    bounds = Bounds(factor, y, 1.0, loss)
+    parts = result.x if activation == "relu" else (result.x,)
+    bounds.try_primal(np.concatenate([factor.to_internal(part) for part in parts]))
+    prediction = np.zeros(len(y))
+    signs = (1, -1)
+    for part, sign in zip(parts, signs, strict=False):
+        prediction += sign * np.sum(patterns.D * (X @ part), axis=1)
+    none = np.zeros(bounds.patterns.shape)
+    for theta in (result.theta, -result.theta, LOSSES[loss].theta(prediction, y)):
+        bounds.try_dual(LOSSES[loss].project(theta, y), none, project=True)
+    return bounds.gap / bounds.upper
+
+
+def time_per_iteration(n_patterns, iterations=400):
+    X, y, patterns = problem(200, n_patterns)
+    times = []
+    for _ in range(REPEATS):
+        result = solve_relu(X, y, patterns, alpha=1.0, tol=0.0, max_iter=iterations)
+        base = solve_relu(X, y, patterns, alpha=1.0, tol=0.0, max_iter=25)
+        times.append((result.elapsed - base.elapsed) / (iterations - 25))
+    return n_patterns, min(times)
+
+
+def first_fit():
+    """Time whole scripts that load breast cancer and fit once."""
+    head = (
+        "from sklearn.datasets import load_breast_cancer\n"
+        "from sklearn.preprocessing import StandardScaler\n"
+        "X, y = load_breast_cancer(return_X_y=True)\n"
+        "X = StandardScaler().fit_transform(X)\n"
+    )
+    scripts = {
+        "LogisticRegression": "from sklearn.linear_model import LogisticRegression\n"
+        "LogisticRegression().fit(X, y)",
+        "ConvexMLPClassifier": "from convexnn import ConvexMLPClassifier\n"
+        "ConvexMLPClassifier().fit(X, y)",
+        "ConvexMLPClassifier(alpha=1)": "from convexnn import ConvexMLPClassifier\n"
+        "ConvexMLPClassifier(alpha=1).fit(X, y)",
+        "ConvexMLPClassifier, gated": "from convexnn import ConvexMLPClassifier\n"
+        "ConvexMLPClassifier(activation='gated').fit(X, y)",
+    }
+    best = dict.fromkeys(scripts, float("inf"))
+    with tempfile.TemporaryDirectory() as folder:
+        for round_ in range(REPEATS + 1):
+            for name, script in scripts.items():
+                path = Path(folder) / "script.py"
+                path.write_text(head + script)
+                begun = time.perf_counter()
+                subprocess.run([sys.executable, str(path)], check=True)
+                if round_:  # the first fills the caches
+                    best[name] = min(best[name], time.perf_counter() - begun)
+    return list(best.items())
+
+
+def print_table(title, names, rows):
+    cells = [names, *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
+    print(f"\n{title}\n")
+    for row in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+if __name__ == "__main__":
+    main()
