@@ -72,97 +72,158 @@ def prox_logistic(a, y, rho, out):
 
 
 @kernel(fastmath={"reassoc", "contract"})
-def project_cones(A, rows, D, gradients, lam, projections, tolerance, max_changes):
-    """Project each gradient onto the cone of its pattern, by a dual active set.
+def project_cones(
+    A,
+    gram,
+    rows,
+    D,
+    points,
+    lam,
+    passive,
+    counts,
+    factors,
+    margins,
+    centers,
+    projections,
+    tolerance,
+    max_changes,
+):
+    """Project each point onto the cone of its pattern, by a dual active set.
 
-    Block i solves ``min |p - g_i|`` s.t. ``S_i A p >= 0`` through its dual
-    ``min_{lam >= 0} |g_i + A'S_i lam|`` (Lawson and Hanson, 1974). ``lam`` (m, n) is
-    the warm start and the result; ``rows`` the norms of the rows of A; ``D`` is
-    (m, n). Returns the number of blocks that used up ``max_changes``.
+    Block i solves ``min |p - x_i|`` s.t. ``S_i A p >= 0`` through its dual
+    ``min_{lam >= 0} |x_i + A'S_i lam|`` (Lawson and Hanson, 1974). What an earlier call
+    left behind is the start: multipliers ``lam`` (m, n), positive on the first
+    ``counts[i]`` rows of ``passive`` (m, r), and the Cholesky ``factors`` (m, r, r) of
+    those rows' Gram matrices. ``gram`` is ``A A'``, or empty; ``rows`` the norms of the
+    rows of A; ``D`` is (m, n).
+
+    ``margins`` (m, n) are the values ``S_i A c`` at a center c (m, r) of an earlier
+    call, or -inf. A row whose margin exceeds ``rows |p - c|`` cannot be violated, so
+    most rows are passed over. Returns the number of blocks that used up
+    ``max_changes``.
     """
-    m, r = gradients.shape
-    n = A.shape[0]
+    m, r = points.shape
     unfinished = 0
-    passive = np.empty(r, dtype=np.int64)
-    L = np.zeros((r, r))
     trial = np.empty(r)
     row = np.empty(r)
     for i in range(m):
-        g, p, multipliers = gradients[i], projections[i], lam[i]
+        x, p, multipliers, pattern = points[i], projections[i], lam[i], D[i]
+        active, L, count = passive[i], factors[i], counts[i]
         size = 0.0
         for j in range(r):
-            size += g[j] * g[j]
+            size += x[j] * x[j]
         size = np.sqrt(size)
-        # Warm start: the rows with positive multipliers, as far as independent.
-        count = 0
-        for k in range(n):
-            if multipliers[k] > 0.0:
-                if count < r and _append(A, D[i], passive, count, k, L, row):
-                    passive[count] = k
-                    count += 1
-                else:
-                    multipliers[k] = 0.0
         finished = False
         for _ in range(max_changes):
-            _solve_passive(A, D[i], g, passive, count, L, trial)
+            _solve_passive(A, pattern, x, active, count, L, trial)
             step, leaving = 1.0, -1
             for a in range(count):
                 if trial[a] <= 0.0:
-                    old = multipliers[passive[a]]
+                    old = multipliers[active[a]]
                     ratio = old / (old - trial[a]) if old > trial[a] else 0.0
                     if ratio < step or leaving < 0:
                         step, leaving = min(ratio, step), a
             for a in range(count):
-                k = passive[a]
+                k = active[a]
                 multipliers[k] += step * (trial[a] - multipliers[k])
             if leaving >= 0:
-                multipliers[passive[leaving]] = 0.0
+                multipliers[active[leaving]] = 0.0
                 old_count = count
-                count = 0
-                for a in range(old_count):
-                    k = passive[a]
-                    if a != leaving and _append(A, D[i], passive, count, k, L, row):
-                        passive[count] = k
+                count = leaving
+                for a in range(leaving + 1, old_count):
+                    k = active[a]
+                    if _append(A, gram, pattern, active, count, k, L, row):
+                        active[count] = k
                         count += 1
                     else:
                         multipliers[k] = 0.0
                 continue
-            for j in range(r):
-                p[j] = g[j]
-            for a in range(count):
-                k = passive[a]
-                scaled = (2.0 * D[i, k] - 1.0) * multipliers[k]
-                for j in range(r):
-                    p[j] += scaled * A[k, j]
-            worst, entering = -tolerance * size, -1
-            for k in range(n):
-                if rows[k] > 0.0 and multipliers[k] == 0.0:
-                    dot = 0.0
-                    for j in range(r):
-                        dot += A[k, j] * p[j]
-                    dot *= (2.0 * D[i, k] - 1.0) / rows[k]
-                    if dot < worst:
-                        worst, entering = dot, k
-            if entering < 0 or count == r:
+            _combine(A, pattern, x, multipliers, active, count, p)
+            if count == r:
                 finished = True
                 break
-            if not _append(A, D[i], passive, count, entering, L, row):
+            entering = _most_violated(
+                A, rows, pattern, multipliers, p, margins[i], centers[i],
+                -tolerance * size,
+            )
+            if entering < 0 or not _append(
+                A, gram, pattern, active, count, entering, L, row
+            ):
                 finished = True  # a dependent row is violated by rounding only
                 break
-            passive[count] = entering
+            active[count] = entering
             count += 1
         if not finished:
             unfinished += 1
-            for j in range(r):
-                p[j] = 0.0
-                for k in range(n):
-                    p[j] += (2.0 * D[i, k] - 1.0) * multipliers[k] * A[k, j]
-                p[j] += g[j]
+            _combine(A, pattern, x, multipliers, active, count, p)
+        counts[i] = count
     return unfinished
 
 
 @kernel(fastmath={"reassoc", "contract"})
-def _append(A, pattern, passive, count, k, L, row):
+def factor_passive(A, gram, D, lam, passive, counts, factors):
+    """Factor the Gram matrices of given passive rows, dropping dependent ones."""
+    row = np.empty(A.shape[1])
+    for i in range(passive.shape[0]):
+        count = 0
+        for a in range(counts[i]):
+            k = passive[i, a]
+            if _append(A, gram, D[i], passive[i], count, k, factors[i], row):
+                passive[i, count] = k
+                count += 1
+            else:
+                lam[i, k] = 0.0
+        counts[i] = count
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _combine(A, pattern, x, multipliers, passive, count, p):
+    """``p = x + A'S lam``, where only the passive rows have multipliers."""
+    r = A.shape[1]
+    for j in range(r):
+        p[j] = x[j]
+    for a in range(count):
+        k = passive[a]
+        scaled = (2.0 * pattern[k] - 1.0) * multipliers[k]
+        for j in range(r):
+            p[j] += scaled * A[k, j]
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _most_violated(A, rows, pattern, multipliers, p, margin, center, threshold):
+    """Return the row with the least ``S A p / |row|`` below the threshold, or -1."""
+    n, r = A.shape
+    distance = 0.0
+    for j in range(r):
+        distance += (p[j] - center[j]) ** 2
+    distance = np.sqrt(distance)
+    doubtful = 0
+    for k in range(n):
+        if margin[k] <= rows[k] * distance:
+            doubtful += 1
+    if 4 * doubtful > n:  # move the center here
+        for k in range(n):
+            dot = 0.0
+            for j in range(r):
+                dot += A[k, j] * p[j]
+            margin[k] = (2.0 * pattern[k] - 1.0) * dot
+        for j in range(r):
+            center[j] = p[j]
+        distance = 0.0
+    worst, entering = threshold, -1
+    for k in range(n):
+        if margin[k] <= rows[k] * distance and multipliers[k] == 0.0 and rows[k] > 0.0:
+            dot = 0.0
+            for j in range(r):
+                dot += A[k, j] * p[j]
+            dot *= (2.0 * pattern[k] - 1.0) / rows[k]
+            if dot < worst:
+                worst, entering = dot, k
+    return entering
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _append(A, gram, pattern, passive, count, k, L, row):
     """Extend the Cholesky factor of the passive rows' Gram matrix by row k."""
     r = A.shape[1]
     sign = 2.0 * pattern[k] - 1.0
@@ -173,8 +234,11 @@ def _append(A, pattern, passive, count, k, L, row):
     for a in range(count):
         other = passive[a]
         dot = 0.0
-        for j in range(r):
-            dot += A[other, j] * A[k, j]
+        if gram.shape[0] > 0:
+            dot = gram[k, other]
+        else:
+            for j in range(r):
+                dot += A[other, j] * A[k, j]
         dot *= sign * (2.0 * pattern[other] - 1.0)
         for b in range(a):
             dot -= L[a, b] * row[b]

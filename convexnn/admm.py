@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from convexnn import _kernels
 from convexnn.anderson import INTERVAL, Anderson
-from convexnn.cones import TOLERANCE, changes_allowed
+from convexnn.cones import ConeProjector
 from convexnn.prox import PROX
 
 Array = NDArray[np.float64]
@@ -54,6 +54,7 @@ class Factor:
     scale: float
     D: Array  # (P, n) patterns as 0.0 / 1.0
     relu: bool  # with cone constraints, V and W; otherwise gated
+    gram: Array  # (n, n) A A'
     eigenvalues: Array  # (n,) of F F'
     eigenvectors: Array  # (n, n)
 
@@ -96,7 +97,8 @@ def factorize(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
     A = np.ascontiguousarray(left[:, :rank] * (scale * singular[:rank]))
     D = np.ascontiguousarray(patterns.T, dtype=np.float64)
     relu = activation == "relu"
-    coupling = (2.0 if relu else 1.0) * (D.T @ D) * (A @ A.T)
+    gram = A @ A.T
+    coupling = (2.0 if relu else 1.0) * (D.T @ D) * gram
     eigenvalues, eigenvectors = np.linalg.eigh(coupling)
     return Factor(
         A=A,
@@ -104,6 +106,7 @@ def factorize(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
         scale=scale / size,
         D=D,
         relu=relu,
+        gram=gram,
         eigenvalues=np.maximum(eigenvalues, 0.0),
         eigenvectors=eigenvectors,
     )
@@ -152,13 +155,14 @@ class Iteration:
         self.prox = np.zeros_like(self.point)  # (v, z)
         self._image = np.zeros_like(self.point)  # (u, F u)
         self._step = np.full_like(self.point, np.inf)
-        self._projection = np.zeros((m, r))
+        self._shape = m, r
         self._products = np.zeros((m, n))
         self.prediction = np.zeros(n)  # F u
-        self._patterns = np.concatenate([factor.D] * (m // len(factor.D)))
-        self._rows = np.linalg.norm(factor.A, axis=1)
         self._transposed = np.ascontiguousarray(factor.A.T)
-        self._cone_multipliers = np.zeros((m, n) if factor.relu else (0, 0))
+        self._project = None
+        if factor.relu:
+            patterns = np.concatenate([factor.D, factor.D])
+            self._project = ConeProjector(factor.A, patterns, factor.gram)
         if x0 is not None:
             self._blocks(self.point)[:] = x0
             np.matmul(x0, self._transposed, out=self._products)
@@ -168,13 +172,15 @@ class Iteration:
         if state is not None:
             self.rho, self.nit = float(state["rho"]), int(state["nit"])
             self.point[:] = state["point"]
-            self._cone_multipliers[:] = state["cone_multipliers"]
+            if self._project is not None:
+                self._project.restore(state)
 
     def state(self) -> dict[str, Any]:
         """Return what continues this iteration bit for bit."""
+        cones = {} if self._project is None else self._project.state()
         return {
             "point": self.point.copy(),
-            "cone_multipliers": self._cone_multipliers.copy(),
+            **cones,
             "rho": self.rho,
             "nit": self.nit,
             **self.anderson.state(),
@@ -208,7 +214,9 @@ class Iteration:
 
     def multipliers(self) -> Array:
         """Return the multipliers of the cone constraints, (m, n); gated: (0, 0)."""
-        return self.rho * self._cone_multipliers
+        if self._project is None:
+            return np.zeros((0, 0))
+        return self.rho * self._project.multipliers
 
     def is_stationary(self) -> bool:
         """Whether the last step was rounding: nothing more will be gained."""
@@ -216,24 +224,13 @@ class Iteration:
         return float(np.linalg.norm(self._step)) <= 1e-15 * size
 
     def _blocks(self, vector: Array) -> Array:
-        return vector[self._weights].reshape(self._projection.shape)
+        return vector[self._weights].reshape(self._shape)
 
     def _apply_prox(self) -> None:
         """Set (v, z) = prox of the point."""
         self._before = self.point
-        projection = x = self._blocks(self.point)
-        if self.factor.relu:
-            projection = self._projection
-            _kernels.project_cones(
-                self.factor.A,
-                self._rows,
-                self._patterns,
-                x,
-                self._cone_multipliers,
-                projection,
-                TOLERANCE,
-                changes_allowed(self.factor.A),
-            )
+        x = self._blocks(self.point)
+        projection = x if self._project is None else self._project(x)
         v = self._blocks(self.prox)
         _kernels.shrink_blocks(projection, self.alpha / self.rho, v)
         if self.loss != "squared":
@@ -286,6 +283,7 @@ class Iteration:
             return
         self.point = self.prox + dual * (self.rho / rho)
         self._before = self.point
-        self._cone_multipliers *= self.rho / rho
+        if self._project is not None:
+            self._project.multipliers *= self.rho / rho
         self.rho = rho
         self.anderson.reset()

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 # Images that are combined, and iterations between two combinations: the plain steps
 # in between damp what the combination cannot see. Measured on breast cancer and diabetes.
-MEMORY = 10
+MEMORY = 15
 INTERVAL = 5
 
 # Growth of the residual after which an accelerated point is undone.

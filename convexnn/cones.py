@@ -1,5 +1,7 @@
 """Projection onto the cones ``K = {v : S X v >= 0}`` of activation patterns."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -76,23 +78,97 @@ def project_blocks(
     lam : ndarray of shape (m, n)
         Nonnegative multipliers, at most r of a row positive.
     """
-    A = prepare(A)
-    gradients = prepare(gradients)
-    lam = np.zeros(D.shape) if lam is None else np.array(lam, order="C")
-    projections = np.empty_like(gradients)
-    _kernels.project_cones(
-        A,
-        np.linalg.norm(A, axis=1),
-        prepare(D),
-        gradients,
-        lam,
-        projections,
-        TOLERANCE,
-        changes_allowed(A),
-    )
-    return projections, lam
+    projector = ConeProjector(A, D)
+    if lam is not None:
+        projector.start_from(lam)
+    return projector(gradients), projector.multipliers
 
 
-def changes_allowed(A: Array) -> int:
-    """Return the number of active-set changes after which a projection gives up."""
-    return 3 * A.shape[1] + 50
+class ConeProjector:
+    """Projection of blocks onto their cones that starts from the call before.
+
+    Parameters
+    ----------
+    A : ndarray of shape (n, r)
+        Data.
+    D : ndarray of shape (m, n)
+        Patterns, 0.0 or 1.0.
+    gram : ndarray of shape (n, n), optional
+        ``A A'``; saves time in repeated calls.
+
+    Attributes
+    ----------
+    multipliers : ndarray of shape (m, n)
+        Multipliers of the last projection, at most r of a row positive; they may be
+        rescaled.
+    """
+
+    def __init__(self, A: Array, D: Array, gram: Array | None = None) -> None:
+        self.A, self.D = prepare(A), prepare(D)
+        self.gram = np.zeros((0, 0)) if gram is None else prepare(gram)
+        self.rows = np.linalg.norm(self.A, axis=1)
+        m, r = len(D), A.shape[1]
+        self.multipliers = np.zeros(D.shape)
+        self._passive = np.zeros((m, r), dtype=np.int64)
+        self._counts = np.zeros(m, dtype=np.int64)
+        self._factors = np.zeros((m, r, r))
+        self._margins = np.full(D.shape, -np.inf)
+        self._centers = np.zeros((m, r))
+
+    def start_from(self, multipliers: Array) -> None:
+        """Start the next projection from nonnegative multipliers (m, n)."""
+        largest_first = np.argsort(-multipliers, axis=1, kind="stable")
+        self._passive[:] = largest_first[:, : self._passive.shape[1]]
+        self._counts[:] = (np.take_along_axis(multipliers, self._passive, 1) > 0).sum(1)
+        self.multipliers[:] = 0.0
+        kept = np.take_along_axis(multipliers, self._passive, 1)
+        np.put_along_axis(self.multipliers, self._passive, kept, 1)
+        self._factor()
+
+    def state(self) -> dict[str, Any]:
+        """Return what continues bit for bit."""
+        return {
+            "cone_multipliers": self.multipliers.copy(),
+            "cone_passive": self._passive.copy(),
+            "cone_counts": self._counts.copy(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state` returned."""
+        self.multipliers[:] = state["cone_multipliers"]
+        self._passive[:] = state["cone_passive"]
+        self._counts[:] = state["cone_counts"]
+        self._factor()
+
+    def __call__(self, points: Array) -> Array:
+        """Return the projection of each row of ``points`` (m, r)."""
+        points = prepare(points)
+        projections = np.empty_like(points)
+        _kernels.project_cones(
+            self.A,
+            self.gram,
+            self.rows,
+            self.D,
+            points,
+            self.multipliers,
+            self._passive,
+            self._counts,
+            self._factors,
+            self._margins,
+            self._centers,
+            projections,
+            TOLERANCE,
+            3 * self.A.shape[1] + 50,
+        )
+        return projections
+
+    def _factor(self) -> None:
+        _kernels.factor_passive(
+            self.A,
+            self.gram,
+            self.D,
+            self.multipliers,
+            self._passive,
+            self._counts,
+            self._factors,
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import block_diag
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_scalar
@@ -132,11 +133,13 @@ class _ConvexMLP(CertifiedMixin, BaseEstimator):
             for c in columns
         ]
         starts = [None if earlier is None else earlier[1][c] for c in columns]
-        solutions = self._solve_all(programs, starts, settings, X, y)
-
         self.patterns_ = patterns
         self._intercept = intercept
-        self._store_weights([solution.weights() for solution in solutions], data)
+        solutions = self._solve_all(programs, starts, settings, X, y)
+
+        self._weights = [solution.weights() for solution in solutions]
+        for name, value in self._network(self._weights, data).items():
+            setattr(self, name, value)
         parameters = {
             **programs[0].parameters(),
             "encoding": encoding,
@@ -178,21 +181,29 @@ class _ConvexMLP(CertifiedMixin, BaseEstimator):
     ) -> list[Solution]:
         first = programs[0]
         factor = factorize(first.X, first.patterns.D, first.activation)
-        callback = self._solver_callback(X, y, max_subtasks=None)
-        if callback is not None:
-            settings = dataclasses.replace(settings, callback=callback)
+        solutions: list[Solution] = []
 
-        def solve_one(job: tuple[Program, Any]) -> Solution:
-            return solve(job[0], settings, x0=job[1], factor=factor)
+        def attributes(progress: Any) -> dict[str, Any]:
+            """Fitted attributes as if the fit stopped here: later outputs are zero."""
+            x = progress.x if isinstance(progress.x, tuple) else (progress.x,)
+            weights = [solution.weights() for solution in solutions]
+            weights.append((x[0], x[-1]))
+            zero = np.zeros_like(x[0])
+            weights += [(zero, zero)] * (len(programs) - len(weights))
+            return self._network(weights, first.X)
 
+        callback = self._solver_callback(X, y, reconstruction_attributes=attributes)
         jobs = list(zip(programs, starts, strict=True))
         if callback is None:
+
+            def solve_one(job: tuple[Program, Any]) -> Solution:
+                return solve(job[0], settings, x0=job[1], factor=factor)
+
             return list(pmap(solve_one, jobs, n_jobs=self.n_jobs))
-        solutions = []
-        for job in jobs:  # a callback lives in this process, and may stop them all
-            solutions.append(solve_one(job))
-            if solutions[-1].status is Status.CALLBACK:
-                settings = dataclasses.replace(settings, callback=_stop)
+        for program, start in jobs:  # a callback lives in this process
+            stopped = any(done.status is Status.CALLBACK for done in solutions)
+            told = dataclasses.replace(settings, callback=_stop if stopped else callback)
+            solutions.append(solve(program, told, x0=start, factor=factor))
         return solutions
 
     def _make_patterns(self, data: Array, Y: Array) -> PatternSet:
@@ -232,28 +243,25 @@ class _ConvexMLP(CertifiedMixin, BaseEstimator):
         D = pattern_of(data, patterns.gates)
         return PatternSet(D, patterns.gates), self._weights
 
-    def _store_weights(self, weights: list[tuple[Array, Array]], data: Array) -> None:
-        self._weights = weights
+    def _network(
+        self, weights: list[tuple[Array, Array]], data: Array
+    ) -> dict[str, Any]:
+        """Return the fitted attributes that predictions need."""
         if self.activation == "gated":
-            self.weights_ = np.stack([parts[0] for parts in weights])
-            self.n_hidden_ = int(self.weights_.any(axis=(0, 1)).sum())
-            return
+            stacked = np.stack([parts[0] for parts in weights])
+            n_hidden = int(stacked.any(axis=(0, 1)).sum())
+            return {"weights_": stacked, "n_hidden_": n_hidden}
         networks = [recover_network(V, W, data) for V, W in weights]
         hidden = np.concatenate([U for U, _ in networks], axis=1)
-        sizes = [len(a) for _, a in networks]
-        output = np.zeros((hidden.shape[1], len(networks)))
-        start = 0
-        for c, (_, a) in enumerate(networks):
-            output[start : start + sizes[c], c] = a
-            start += sizes[c]
-        self.n_hidden_ = hidden.shape[1]
+        output = block_diag(*[a[:, None] for _, a in networks])
+        biases = np.zeros(hidden.shape[1])
         if self._intercept:
-            biases = self._intercept * hidden[-1]
-            hidden = hidden[:-1]
-        else:
-            biases = np.zeros(self.n_hidden_)
-        self.coefs_ = [hidden, output]
-        self.intercepts_ = [biases, np.zeros(len(networks))]
+            hidden, biases = hidden[:-1], self._intercept * hidden[-1]
+        return {
+            "coefs_": [hidden, output],
+            "intercepts_": [biases, np.zeros(len(networks))],
+            "n_hidden_": hidden.shape[1],
+        }
 
     def _output(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
