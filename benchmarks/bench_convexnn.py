@@ -33,7 +33,7 @@ from farkas.environment import describe  # noqa: E402
 RESULTS = Path(__file__).resolve().parent / "results"
 TOLERANCE = 1e-4
 REPEATS = 5
-# From loose to the default: the first with which Clarabel reaches the same gap is timed.
+# From loose to the default: the first that reaches the same gap is timed.
 CLARABEL_TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
 SOLVERS = {"relu": solve_relu, "gated": solve_gated}
 
@@ -85,8 +85,11 @@ def main():
     }
     path = RESULTS / "convexnn.json"
     path.write_text(json.dumps(record, indent=1))
-    print(f"\nwritten to {path.relative_to(Path.cwd(), walk_up=True)}"
-          if sys.version_info >= (3, 12) else f"\nwritten to benchmarks/results/{path.name}")
+    print(
+        f"\nwritten to {path.relative_to(Path.cwd(), walk_up=True)}"
+        if sys.version_info >= (3, 12)
+        else f"\nwritten to benchmarks/results/{path.name}"
+    )
 
 
 def problem(n, n_patterns):
@@ -211,7 +214,11 @@ def print_table(title, names, rows):
     widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
     print(f"\n{title}\n")
     for row in cells:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+        print(
+            "  ".join(
+                cell.rjust(width) for cell, width in zip(row, widths, strict=True)
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -99,6 +99,27 @@ def sample_patterns(
     >>> sample_patterns(X, 5, random_state=0).D.shape
     (4, 5)
     """
+    patterns = draw_patterns(
+        X, n_patterns, method=method, y=y, random_state=random_state
+    )
+    if len(patterns) < n_patterns:
+        warnings.warn(
+            f"found only {len(patterns)} of n_patterns={n_patterns} activation "
+            f"patterns in {DRAWS_PER_PATTERN * n_patterns} draws; these data have few.",
+            stacklevel=2,
+        )
+    return patterns
+
+
+def draw_patterns(
+    X: ArrayLike,
+    n_patterns: int,
+    *,
+    method: str,
+    y: ArrayLike | None,
+    random_state: Any,
+) -> PatternSet:
+    """Draw at most ``n_patterns`` patterns; see :func:`sample_patterns`."""
     X = as_matrix(X)
     if not isinstance(n_patterns, int | np.integer) or n_patterns < 1:
         raise ValueError(f"n_patterns={n_patterns!r} must be an integer >= 1.")
@@ -124,12 +145,6 @@ def sample_patterns(
                 gates.append(batch[:, j])
         if len(columns) == n_patterns:
             break
-    else:
-        warnings.warn(
-            f"found only {len(columns)} of n_patterns={n_patterns} activation patterns "
-            f"in {DRAWS_PER_PATTERN * n_patterns} draws; these data have few.",
-            stacklevel=2,
-        )
     if not columns:  # every draw was all-zero; the opposite gate is all-one
         gates, columns = [-batch[:, 0]], [X @ -batch[:, 0] >= 0]
     return PatternSet(np.stack(columns, axis=1), np.stack(gates, axis=1))
