@@ -36,9 +36,11 @@ from convexnn.prox import PROX
 Array = NDArray[np.float64]
 
 RELAXATION = 1.6  # as in Boyd et al. (2011), section 3.4.3
-RHO = 0.5  # first penalty, for data of unit mean square row norm
+# First penalty over alpha, for data of unit mean square row norm: shrinkage then cuts
+# half a unit of norm from a block, which is about the size of blocks (measured).
+RHO_OVER_ALPHA = 2.0
 RHO_RANGE = (1e-6, 1e6)
-ADAPT_AT = (10, 20, 40, 80, 160, 320, 640)  # then fixed, as the convergence proof needs
+ADAPT_AT = (20, 60, 180, 540, 1500)  # then fixed, as the convergence proof needs
 ADAPT_FACTOR = 5.0  # largest change of rho at once
 
 
@@ -125,8 +127,8 @@ class Iteration:
         Weight of the penalty in the user's program.
     loss : {"squared", "logistic", "hinge", "huber"}
         Loss.
-    rho : float, default=RHO
-        First penalty parameter.
+    rho : float, optional
+        First penalty parameter; default: ``2 alpha``, scaled as the data.
     x0 : ndarray of shape (m, r), optional
         Blocks to start from.
     state : dict, optional
@@ -140,7 +142,7 @@ class Iteration:
         alpha: float,
         loss: str,
         *,
-        rho: float = RHO,
+        rho: float | None = None,
         x0: Array | None = None,
         state: dict[str, Any] | None = None,
     ) -> None:
@@ -150,7 +152,9 @@ class Iteration:
         m = factor.n_blocks
         self._weights = slice(0, m * r)
         self._samples = slice(m * r, m * r + (0 if loss == "squared" else n))
-        self.rho, self.nit = rho, 0
+        self.rho = RHO_OVER_ALPHA * self.alpha if rho is None else rho
+        self.rho = min(max(self.rho, RHO_RANGE[0]), RHO_RANGE[1])
+        self.nit = 0
         self.point = np.zeros(self._samples.stop)  # (v + lam, z + eta)
         self.prox = np.zeros_like(self.point)  # (v, z)
         self._image = np.zeros_like(self.point)  # (u, F u)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexnn._measure import LOSSES
-from convexnn.admm import RHO
 from convexnn.patterns import PatternSet, as_matrix
 
 Array = NDArray[np.float64]
@@ -75,7 +74,7 @@ class Settings:
     tol: float = 1e-4
     max_iter: int = 5000
     max_time: float = math.inf
-    rho: float = RHO
+    rho: float | None = None
     callback: Callable[..., Any] | None = None
     history_every: int = 1
     verbose: int = 0
@@ -108,7 +107,7 @@ class Settings:
             float(tol),
             int(max_iter),
             math.inf if max_time is None else float(max_time),
-            RHO if rho == "auto" else float(rho),
+            None if rho == "auto" else float(rho),
             callback,
             history_every,
             verbose,
