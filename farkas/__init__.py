@@ -25,6 +25,7 @@ _EXPORTS = {
     "Checkpoint": "checkpoint",
     "kernel": "kernels",
     "pmap": "parallel",
+    "plot_bounds": "plotting",
     "plot_certificate": "plotting",
     "plot_history": "plotting",
 }
