@@ -347,8 +347,8 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
         X, targets = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
         )
-        self._fit_programs(X, targets, "none", settings)
         self._flat = targets.ndim == 1
+        self._fit_programs(X, targets, "none", settings)
         return self
 
     def predict(self, X: ArrayLike) -> Array:
