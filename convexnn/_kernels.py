@@ -85,6 +85,7 @@ def project_cones(
     margins,
     centers,
     projections,
+    threshold,
     tolerance,
     max_changes,
 ):
@@ -99,7 +100,9 @@ def project_cones(
 
     ``margins`` (m, n) are the values ``S_i A c`` at a center c (m, r) of an earlier
     call, or -inf. A row whose margin exceeds ``rows |p - c|`` cannot be violated, so
-    most rows are passed over. Returns the number of blocks that used up
+    most rows are passed over. A block whose start ``x_i + A'S_i lam_i`` has norm at
+    most ``threshold`` is left there: any multipliers bound the norm of the projection,
+    and the caller will shrink it to zero. Returns the number of blocks that used up
     ``max_changes``.
     """
     m, r = points.shape
@@ -109,10 +112,10 @@ def project_cones(
     for i in range(m):
         x, p, multipliers, pattern = points[i], projections[i], lam[i], D[i]
         active, L, count = passive[i], factors[i], counts[i]
-        size = 0.0
-        for j in range(r):
-            size += x[j] * x[j]
-        size = np.sqrt(size)
+        _combine(A, pattern, x, multipliers, active, count, p)
+        if _norm(p) <= threshold:
+            continue
+        size = _norm(x)
         finished = False
         for _ in range(max_changes):
             _solve_passive(A, pattern, x, active, count, L, trial)
@@ -174,6 +177,14 @@ def factor_passive(A, gram, D, lam, passive, counts, factors):
             else:
                 lam[i, k] = 0.0
         counts[i] = count
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _norm(x):
+    square = 0.0
+    for j in range(x.shape[0]):
+        square += x[j] * x[j]
+    return np.sqrt(square)
 
 
 @kernel(fastmath={"reassoc", "contract"})

@@ -233,10 +233,11 @@ class Iteration:
     def _apply_prox(self) -> None:
         """Set (v, z) = prox of the point."""
         self._before = self.point
-        x = self._blocks(self.point)
-        projection = x if self._project is None else self._project(x)
-        v = self._blocks(self.prox)
-        _kernels.shrink_blocks(projection, self.alpha / self.rho, v)
+        threshold = self.alpha / self.rho
+        projection = self._blocks(self.point)
+        if self._project is not None:
+            projection = self._project(projection, threshold)
+        _kernels.shrink_blocks(projection, threshold, self._blocks(self.prox))
         if self.loss != "squared":
             w = self.point[self._samples]
             self.prox[self._samples] = PROX[self.loss](w, self.y, self.rho)

@@ -140,8 +140,11 @@ class ConeProjector:
         self._counts[:] = state["cone_counts"]
         self._factor()
 
-    def __call__(self, points: Array) -> Array:
-        """Return the projection of each row of ``points`` (m, r)."""
+    def __call__(self, points: Array, threshold: float = -1.0) -> Array:
+        """Return the projection of each row of ``points`` (m, r).
+
+        Where its norm is seen to be at most ``threshold``, any vector of such a norm.
+        """
         points = prepare(points)
         projections = np.empty_like(points)
         _kernels.project_cones(
@@ -157,6 +160,7 @@ class ConeProjector:
             self._margins,
             self._centers,
             projections,
+            threshold,
             TOLERANCE,
             3 * self.A.shape[1] + 50,
         )
