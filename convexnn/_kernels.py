@@ -210,20 +210,21 @@ def _most_violated(A, rows, pattern, multipliers, p, margin, center, threshold):
     distance = np.sqrt(distance)
     doubtful = 0
     for k in range(n):
-        if margin[k] <= rows[k] * distance:
-            doubtful += 1
-    if 4 * doubtful > n:  # move the center here
+        doubtful += (margin[k] <= rows[k] * distance) & (multipliers[k] == 0.0)
+    if doubtful == 0:
+        return -1
+    if 8 * doubtful > n:  # move the center here
         for k in range(n):
             dot = 0.0
             for j in range(r):
                 dot += A[k, j] * p[j]
-            margin[k] = (2.0 * pattern[k] - 1.0) * dot
+            margin[k] = (2.0 * pattern[k] - 1.0) * dot if rows[k] > 0.0 else np.inf
         for j in range(r):
             center[j] = p[j]
         distance = 0.0
     worst, entering = threshold, -1
     for k in range(n):
-        if margin[k] <= rows[k] * distance and multipliers[k] == 0.0 and rows[k] > 0.0:
+        if margin[k] <= rows[k] * distance and multipliers[k] == 0.0:
             dot = 0.0
             for j in range(r):
                 dot += A[k, j] * p[j]

@@ -21,7 +21,7 @@ from farkas.status import Status
 Array = NDArray[np.float64]
 
 # Iterations between two looks at the gap, each worth about half an iteration.
-CHECK_EVERY = 5
+CHECK_EVERY = 10
 
 
 @dataclasses.dataclass

@@ -67,10 +67,10 @@ def solve_relu(
     rho : float or "auto", default="auto"
         First penalty parameter of ADMM; it is adapted.
     callback : callable, optional
-        Called every 5 iterations as ``callback(intermediate_result=...)`` with the
+        Called every 10 iterations as ``callback(intermediate_result=...)`` with the
         fields x, fun, nit, lower_bound, gap and state. It may raise StopIteration.
     history_every : int, default=1
-        The gap is looked at every 5 iterations; rows of the history are kept where
+        The gap is looked at every 10 iterations; rows of the history are kept where
         the iteration is also a multiple of this. 0 keeps none.
     verbose : int, default=0
         1 prints a line now and then, 2 at every check.
