@@ -7,7 +7,7 @@ other than the squared one are split as well, ``z = F u``. One iteration is
 
     v = prox_g(x)                    project onto the cones, then shrink the norms
     u = argmin L(F u, y) + rho/2 |u - (2 v - x)|^2
-    x = x + 1.6 (u - v)
+    x = x + 1.8 (u - v)
 
 with ``x = v + lam`` (Douglas-Rachford form of scaled ADMM, over-relaxed). Bai, Gautam
 and Sojoudi (arXiv:2201.01965) split the cone constraints too and factor a matrix of
@@ -35,10 +35,12 @@ from convexnn.prox import PROX
 
 Array = NDArray[np.float64]
 
-RELAXATION = 1.6  # as in Boyd et al. (2011), section 3.4.3
-# First penalty over alpha, for data of unit mean square row norm: shrinkage then cuts
-# half a unit of norm from a block, which is about the size of blocks (measured).
-RHO_OVER_ALPHA = 2.0
+RELAXATION = 1.8  # any value in (0, 2) converges (Eckstein and Bertsekas, 1992)
+
+# First penalty over alpha sqrt(m) for m blocks and data of unit mean square row norm:
+# the more blocks share the weights, the smaller each, the less may be cut off at once.
+# Measured on 16 programs, six of them on real data.
+RHO_FACTOR = 0.3
 RHO_RANGE = (1e-6, 1e6)
 ADAPT_AT = (20, 60, 180, 540, 1500)  # then fixed, as the convergence proof needs
 ADAPT_FACTOR = 5.0  # largest change of rho at once
@@ -128,7 +130,7 @@ class Iteration:
     loss : {"squared", "logistic", "hinge", "huber"}
         Loss.
     rho : float, optional
-        First penalty parameter; default: ``2 alpha``, scaled as the data.
+        First penalty parameter; default: in proportion to alpha.
     x0 : ndarray of shape (m, r), optional
         Blocks to start from.
     state : dict, optional
@@ -152,7 +154,7 @@ class Iteration:
         m = factor.n_blocks
         self._weights = slice(0, m * r)
         self._samples = slice(m * r, m * r + (0 if loss == "squared" else n))
-        self.rho = RHO_OVER_ALPHA * self.alpha if rho is None else rho
+        self.rho = RHO_FACTOR * np.sqrt(m) * self.alpha if rho is None else rho
         self.rho = min(max(self.rho, RHO_RANGE[0]), RHO_RANGE[1])
         self.nit = 0
         self.point = np.zeros(self._samples.stop)  # (v + lam, z + eta)
