@@ -221,7 +221,7 @@ def _facts(A: Any, B: Any, target: str) -> list[tuple[str, str]]:
 
 def _code(model: Any) -> str:
     return (
-        f"from convexnn import {type(model).__name__}\n"
+        f"import farkas\nfrom convexnn import {type(model).__name__}\n\n"
         f"model = {model!r}.fit(X, y)\n"
         "print(farkas.verify(model, X, y))"
     )

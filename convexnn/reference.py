@@ -78,14 +78,18 @@ def reference_cvxpy(
         cp.Minimize(data_term + program.alpha * penalty),
         [prediction, *(cones if activation == "relu" else [])],
     )
-    problem.solve(solver=solver, **solver_options)
-    solved = problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE)
+    try:
+        problem.solve(solver=solver, **solver_options)
+    except cp.SolverError:
+        solved = False
+    else:
+        solved = problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE)
     values = [np.asarray(block.value) for block in blocks] if solved else [None, None]
     return make_result(
         tuple(values) if activation == "relu" else values[0],
         fun=float(problem.value) if solved else float("nan"),
         status=Status.CONVERGED if solved else Status.NUMERICAL,
-        nit=int(problem.solver_stats.num_iters or 0),
-        elapsed=float(problem.solver_stats.solve_time or 0.0),
+        nit=int(problem.solver_stats.num_iters or 0) if solved else 0,
+        elapsed=float(problem.solver_stats.solve_time or 0.0) if solved else 0.0,
         theta=None if not solved else np.asarray(prediction.dual_value),
     )
