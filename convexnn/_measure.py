@@ -168,22 +168,16 @@ def measure_two_layer(
     upper = lower = slack = network = violation = dual_norm = 0.0
     for c in range(shape[0]):
         y_c, theta_c = Y[:, c], theta[:, c]
-        G = X.T @ (D * theta_c[:, None])
         if relu:
             parts = _primal_relu(X, y_c, D, S, V[c], W[c], lam[c], alpha, loss)
             slack += parts[1]
             violation = max(violation, parts[2])
             network += parts[3]
-            blocks = [
-                G + X.T @ (S * lam[c, 0].T),
-                -G + X.T @ (S * lam[c, 1].T),
-            ]
         else:
             z = np.sum(D * (X @ V[c]), axis=1)
             parts = (math.fsum(loss.value(z, y_c)) + alpha * _norms(V[c]),)
-            blocks = [G]
         upper += parts[0]
-        norm = max(float(np.linalg.norm(B, axis=0).max(initial=0.0)) for B in blocks)
+        norm = _dual_norm(X, D, S, theta_c, lam[c] if relu else None)
         dual_norm = max(dual_norm, norm)
         if alpha > 0:
             lower += _dual_value(theta_c, y_c, norm / alpha, loss)
@@ -250,6 +244,26 @@ def _primal_relu(
         slack += math.fsum((multipliers.T * outside).ravel())
         violation = max(violation, float(outside.max(initial=0.0)))
     return value, slack, violation, network
+
+
+def _dual_norm(
+    X: Array, D: Array, S: Array, theta: Array, lam: Array | None
+) -> float:
+    """Return the largest ``|+-X'D_i theta + X'S_i lam_i|``, or slightly more.
+
+    A bound on the rounding error of the products (Higham, 2002, eq. 3.5) is added.
+    """
+    G = X.T @ (D * theta[:, None])
+    sizes = np.abs(X).T @ (D * np.abs(theta)[:, None])
+    blocks, errors = [G], [sizes]
+    if lam is not None:
+        blocks = [G + X.T @ (S * lam[0].T), -G + X.T @ (S * lam[1].T)]
+        errors = [sizes + np.abs(X).T @ part.T for part in lam]
+    unit = (len(X) + 2) * np.finfo(np.float64).eps
+    return max(
+        float(np.linalg.norm(np.abs(block) + unit * error, axis=0).max())
+        for block, error in zip(blocks, errors, strict=True)
+    )
 
 
 def _dual_value(theta: Array, y: Array, dual_norm: float, loss: Loss) -> float:
