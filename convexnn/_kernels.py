@@ -146,7 +146,13 @@ def project_cones(
                 finished = True
                 break
             entering = _most_violated(
-                A, rows, pattern, multipliers, p, margins[i], centers[i],
+                A,
+                rows,
+                pattern,
+                multipliers,
+                p,
+                margins[i],
+                centers[i],
                 -tolerance * size,
             )
             if entering < 0 or not _append(

@@ -246,9 +246,7 @@ def _primal_relu(
     return value, slack, violation, network
 
 
-def _dual_norm(
-    X: Array, D: Array, S: Array, theta: Array, lam: Array | None
-) -> float:
+def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) -> float:
     """Return the largest ``|+-X'D_i theta + X'S_i lam_i|``, or slightly more.
 
     A bound on the rounding error of the products (Higham, 2002, eq. 3.5) is added.
@@ -453,9 +451,7 @@ def encode_targets(y: NDArray[Any], encoding: str) -> Array:
     return np.where(codes[:, None] == np.arange(first, len(classes)), 1.0, -1.0)
 
 
-def _multipliers(
-    witness: Mapping[str, NDArray[Any]], shape: tuple[int, ...]
-) -> Array:
+def _multipliers(witness: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> Array:
     index = np.asarray(witness["multiplier_index"])
     value = np.asarray(witness["multiplier_value"], dtype=np.float64)
     size = math.prod(shape)

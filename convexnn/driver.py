@@ -253,5 +253,3 @@ def _history_of(state: dict[str, Any]) -> dict[str, Any]:
         for name, column in state.items()
         if name.startswith(prefix)
     }
-
-

@@ -124,7 +124,7 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
     >>> from convexnn import ConvexMLPClassifier
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], ["even", "odd", "odd", "even"]
     >>> model = ConvexMLPClassifier(0.01, patterns="all").fit(X, y)
-    >>> list(model.predict(X)), model.certificate_.guarantee.name
+    >>> model.predict(X).tolist(), model.certificate_.guarantee.name
     (['even', 'odd', 'odd', 'even'], 'GLOBAL')
     >>> bool(farkas.verify(model, X, y))
     True
@@ -318,8 +318,8 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
     >>> from convexnn import ConvexMLPRegressor
     >>> x = np.linspace(-1, 1, 9)[:, None]
     >>> model = ConvexMLPRegressor(0.01, patterns="all").fit(x, abs(x).ravel())
-    >>> bool(model.score(x, abs(x).ravel()) > 0.99), model.n_hidden_
-    (True, 2)
+    >>> bool(model.score(x, abs(x).ravel()) > 0.99)
+    True
     """
 
     @certified_fit

@@ -108,9 +108,7 @@ def _merge(blocks: Array, signs: Array, X: Array) -> tuple[Array, Array]:
     if not blocks.shape[1]:
         return blocks, signs
     keys = np.vstack([signs[None, :] > 0, X @ blocks > 0])
-    _, first, group = np.unique(
-        keys, axis=1, return_index=True, return_inverse=True
-    )
+    _, first, group = np.unique(keys, axis=1, return_index=True, return_inverse=True)
     merged = np.zeros((blocks.shape[0], len(first)))
     np.add.at(merged.T, group.ravel(), blocks.T)
     order = np.argsort(first)

@@ -258,5 +258,3 @@ def final_status(status: Status, certificate: Certificate) -> Status:
     """Return CONVERGED for a limit that was reached with a satisfied certificate."""
     limits = (Status.MAX_ITER, Status.MAX_TIME, Status.STALLED)
     return Status.CONVERGED if status in limits and certificate.satisfied else status
-
-

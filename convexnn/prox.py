@@ -10,6 +10,7 @@ from convexnn._measure import HUBER_DELTA
 
 Array = NDArray[np.float64]
 
+
 def prox_squared(a: Array, y: Array, rho: float) -> Array:
     """Return the prox of ``(z - y)^2 / 2``."""
     return (a + y / rho) / (1.0 + 1.0 / rho)

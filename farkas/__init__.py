@@ -25,7 +25,6 @@ _EXPORTS = {
     "Checkpoint": "checkpoint",
     "kernel": "kernels",
     "pmap": "parallel",
-    "plot_bounds": "plotting",
     "plot_certificate": "plotting",
     "plot_history": "plotting",
 }

@@ -8,6 +8,7 @@ Linear system: ``Ax = b, x >= 0`` has no solution if some ``y`` has ``A'y >= 0``
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,13 @@ from farkas.certificate import CertificateError, Guarantee, Parameter
 from farkas.verification import ROUNDING, Measurement, problem
 
 Array = NDArray[np.float64]
+
+EPS = float(np.finfo(np.float64).eps)
+
+# A product at least this large, of factors at most this large, splits into two doubles
+# without overflow or underflow: 2^-900 * 2^-106 > 2^-1022.
+_LARGEST_FACTOR = 2.0**495
+_LEAST_PRODUCT = 2.0**-900
 
 
 @problem("farkas.lasso/1", data=("X", "y"))
@@ -46,15 +54,19 @@ def measure_lasso(
     -------
     Measurement
     """
-    w = _vector("w", witness["w"], X.shape[1])
+    rows, columns = _shape("X", X)
+    y = _vector("y", y, rows)
+    w = _vector("w", witness["w"], columns)
     alpha = float(parameters["alpha"])
     if not 0 < alpha < math.inf:
         raise CertificateError(f"alpha={alpha!r} must be positive and finite.")
     r = y - X @ w
     upper = 0.5 * _sum_of_squares(r) + alpha * math.fsum(np.abs(w))
-    theta = _vector("theta", witness.get("theta", r / alpha), len(y))
-    slope = float(np.max(np.abs(X.T @ theta), initial=0.0))
-    theta = theta / max(slope, 1.0)
+    theta = _vector("theta", witness.get("theta", r / alpha), rows)
+    slopes = np.abs(X.T @ theta)
+    # A bound on their rounding error (Higham, 2002, eq. 3.5) keeps theta feasible.
+    error = rows * EPS * (np.abs(X).T @ np.abs(theta))
+    theta = theta / max(float(np.max(slopes + error, initial=0.0)), 1.0)
     half = 0.5 * _sum_of_squares(y)
     scale = half or 1.0
     lower = half - 0.5 * _sum_of_squares(y - alpha * theta)
@@ -67,7 +79,7 @@ def measure_lasso(
         scale=scale,
         lower=lower,
         upper=upper,
-        residuals={"dual_slope": slope},
+        residuals={"dual_slope": float(np.max(slopes, initial=0.0))},
     )
 
 
@@ -99,18 +111,21 @@ def measure_infeasibility(
     -------
     Measurement
     """
-    y = _vector("y", witness["y"], A.shape[0])
+    rows, _ = _shape("A", A)
+    b = _vector("b", b, rows)
+    y = _vector("y", witness["y"], rows)
     descent = _exact_dot(b, y)
     if not descent < 0:
         raise CertificateError(
             f"b'y = {descent:.6g} must be negative for y to prove infeasibility."
         )
     lowest = min((_exact_dot(column, y) for column in A.T), default=math.inf)
-    value = max(0.0, lowest / descent)
+    proven = lowest >= 0
     return Measurement(
         kind="infeasibility",
-        value=value,
-        guarantee=Guarantee.GLOBAL if value == 0 else Guarantee.DIAGNOSTIC,
+        # A violation that underflows is still a violation.
+        value=0.0 if proven else max(lowest / descent, sys.float_info.min),
+        guarantee=Guarantee.GLOBAL if proven else Guarantee.DIAGNOSTIC,
         residuals={"descent": descent},
         assumptions=("a positive value v excludes only x >= 0 with |x|_1 < 1/v",),
     )
@@ -118,7 +133,14 @@ def measure_infeasibility(
 
 def _exact_dot(a: Array, b: Array) -> float:
     """Correctly rounded ``a'b``, so that its sign is exact (Dekker's two-product)."""
-    product = a * b
+    bounded = (np.abs([a, b]) <= _LARGEST_FACTOR).all()  # false for NaN, too
+    product = a * b if bounded else np.zeros_like(a)
+    small = (np.abs(product) < _LEAST_PRODUCT) & (a != 0) & (b != 0)
+    if not bounded or small.any():
+        raise CertificateError(
+            f"A, b and y must be finite, at most {_LARGEST_FACTOR:.0e} in size, and "
+            f"have nonzero products above {_LEAST_PRODUCT:.0e}; rescale the system."
+        )
     a_high, b_high = _high_half(a), _high_half(b)
     a_low, b_low = a - a_high, b - b_high
     error = a_low * b_low - (
@@ -132,10 +154,19 @@ def _high_half(a: Array) -> Array:
     return shifted - (shifted - a)
 
 
+def _shape(name: str, matrix: Any) -> tuple[int, int]:
+    if matrix.ndim != 2:
+        raise CertificateError(f"{name} must be 2-dimensional, got {matrix.ndim}.")
+    rows, columns = matrix.shape
+    return rows, columns
+
+
 def _vector(name: str, value: NDArray[Any], length: int) -> Array:
     vector = np.asarray(value, dtype=np.float64)
     if vector.shape != (length,):
-        raise CertificateError(f"{name} must have shape ({length},), got {vector.shape}.")
+        raise CertificateError(
+            f"{name} must have shape ({length},), got {vector.shape}."
+        )
     if not np.isfinite(vector).all():
         raise CertificateError(f"{name} must be finite.")
     return vector

@@ -7,6 +7,8 @@ marks as experimental.
 from __future__ import annotations
 
 import functools
+import math
+import numbers
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -21,6 +23,8 @@ from farkas.status import Status
 
 def certified_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate ``fit``: callbacks are torn down, however it ends.
+
+    Every ``fit`` of a :class:`CertifiedMixin` carries it.
 
     Parameters
     ----------
@@ -48,7 +52,8 @@ class CertifiedMixin(CallbackSupportMixin):  # type: ignore[misc]
     """Callbacks, the outcome of a fit and its warning, for certified estimators.
 
     ``fit`` is decorated with :func:`certified_fit`, hands the result of
-    ``_solver_callback`` to its solver, and ends with ``_record_fit``.
+    ``_solver_callback`` to its solver, and ends with ``_record_fit``. In a notebook the
+    certificate appears below scikit-learn's diagram of the estimator.
     """
 
     def _solver_callback(
@@ -78,6 +83,7 @@ class CertifiedMixin(CallbackSupportMixin):  # type: ignore[misc]
             StopIteration when a callback asks to stop. None when there is no callback,
             so that the solver's loop pays nothing.
         """
+        # scikit-learn 1.9 has no public way to ask whether there are callbacks.
         if not getattr(self, "_skl_callbacks", None):
             return None
         root = self._init_callback_context(max_subtasks=max_subtasks)
@@ -139,6 +145,21 @@ class CertifiedMixin(CallbackSupportMixin):  # type: ignore[misc]
                 stacklevel=3,
             )
 
+    @property
+    def _repr_html_(self) -> Callable[[], str]:
+        diagram: Callable[[], str] = super()._repr_html_
+        return lambda: diagram() + self._certificate_html()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += self._certificate_html()
+        return bundle
+
+    def _certificate_html(self) -> str:
+        certificate = getattr(self, "certificate_", None)
+        return "" if certificate is None else certificate._repr_html_()
+
 
 def check_choice(name: str, value: Any, options: Collection[Any]) -> None:
     """Raise ValueError unless ``value`` is one of ``options``.
@@ -164,3 +185,64 @@ def check_choice(name: str, value: Any, options: Collection[Any]) -> None:
     if not any(type(value) is type(option) and value == option for option in options):
         allowed = ", ".join(repr(option) for option in options)
         raise ValueError(f"{name}={value!r} must be one of {allowed}.")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    inclusive: str = "both",
+    integer: bool = False,
+) -> None:
+    """Raise an error unless ``value`` is a finite number in range.
+
+    Unlike ``sklearn.utils.check_scalar``, it takes neither NaN nor a bool for a number.
+
+    Parameters
+    ----------
+    name : str
+        Parameter to name in the message.
+    value : object
+        Its value.
+    low : float, default=-inf
+        Least allowed value.
+    high : float, default=inf
+        Largest allowed value.
+    inclusive : {"both", "left", "right", "neither"}, default="both"
+        Which of the two bounds are allowed themselves.
+    integer : bool, default=False
+        Whether only integers are allowed.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a number of that type.
+    ValueError
+        If it is out of range, infinite or NaN.
+
+    Examples
+    --------
+    >>> check_number("tol", 1e-4, low=0.0)
+    >>> check_number("alpha", -1, low=0.0, inclusive="neither")
+    Traceback (most recent call last):
+        ...
+    ValueError: alpha=-1 must be a finite number > 0.
+    """
+    kind: Any = numbers.Integral if integer else numbers.Real
+    noun = "an integer" if integer else "a finite number"
+    limits = []
+    if low > -math.inf:
+        limits.append(f"{'>=' if inclusive in ('both', 'left') else '>'} {low:g}")
+    if high < math.inf:
+        limits.append(f"{'<=' if inclusive in ('both', 'right') else '<'} {high:g}")
+    allowed = " ".join([noun, " and ".join(limits)]).rstrip()
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(
+            f"{name}={value!r} must be {allowed}, got {type(value).__name__}."
+        )
+    above = value >= low if inclusive in ("both", "left") else value > low
+    below = value <= high if inclusive in ("both", "right") else value < high
+    if not (above and below and math.isfinite(value)):
+        raise ValueError(f"{name}={value!r} must be {allowed}.")

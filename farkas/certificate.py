@@ -5,7 +5,6 @@ A certificate is minted by :func:`farkas.certify` and re-checked by
 """
 
 import base64
-import binascii
 import dataclasses
 import hashlib
 import html
@@ -150,7 +149,7 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """``upper - lower``, the width of the proven interval (``inf`` if unbounded)."""
+        """Width ``upper - lower`` of the proven interval, ``inf`` if unbounded."""
         if math.isinf(self.lower) and self.lower == self.upper:
             return math.inf
         return self.upper - self.lower
@@ -200,8 +199,14 @@ class Certificate:
             If the text is not the JSON form of a certificate.
         """
         try:
-            fields = _decode(json.loads(text))
-        except (ValueError, TypeError, KeyError, binascii.Error) as error:
+            fields = _decode(json.loads(text, parse_constant=_refuse))
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise CertificateError(f"not a certificate in JSON: {error}") from None
         if not isinstance(fields, dict):
             raise CertificateError("not a certificate in JSON: expected an object.")
@@ -230,7 +235,7 @@ class Certificate:
 
     def _repr_html_(self) -> str:
         rows = [
-            (self.kind, f"{self.value:.4g}"),
+            (html.escape(self.kind), f"{self.value:.4g}"),
             ("tolerance &times; scale", f"{self.tolerance * self.scale:.4g}"),
             ("satisfied", "yes" if self.satisfied else "no"),
             ("proven lower bound", f"{self.lower:.8g}"),
@@ -239,7 +244,11 @@ class Certificate:
             ("assumptions", html.escape("; ".join(self.assumptions)) or "none"),
             ("problem", html.escape(self.problem)),
         ]
-        body = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
+        body = "".join(
+            f'<tr><th style="text-align: left">{name}</th>'
+            f'<td style="text-align: left">{text}</td></tr>'
+            for name, text in rows
+        )
         return f'<table class="farkas-certificate"><tbody>{body}</tbody></table>'
 
 
@@ -251,7 +260,7 @@ def seal(
     """Return the hash that binds a witness and parameters to their problem."""
     digest = hashlib.blake2b(problem.encode(), digest_size=16)
     for name in sorted(parameters):
-        digest.update(f"{name}={parameters[name]!r};".encode())
+        digest.update(f"{name}={_parameter(name, parameters[name])!r};".encode())
     for name in sorted(witness):
         digest.update(name.encode())
         update_with_array(digest, np.asarray(witness[name]))
@@ -265,9 +274,13 @@ def update_with_array(digest: Any, array: NDArray[Any]) -> None:
 
 
 def _real(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    kinds = int | float | np.integer | np.floating
+    if isinstance(value, bool) or not isinstance(value, kinds):
         raise CertificateError(f"{name}={value!r} must be a real number.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise CertificateError(f"{name} is too large for a float.") from None
 
 
 def _parameter(name: str, value: Any) -> Parameter:
@@ -280,7 +293,10 @@ def _parameter(name: str, value: Any) -> Parameter:
 
 
 def _array(name: str, value: Any) -> NDArray[Any]:
-    array = np.array(value, order="C")
+    try:
+        array = np.array(value, order="C")
+    except (ValueError, TypeError) as error:
+        raise CertificateError(f"{name} must be an array: {error}") from None
     if array.dtype.kind not in "biufcUS":
         raise CertificateError(f"{name} must be a numeric array, got {array.dtype}.")
     array.flags.writeable = False
@@ -314,13 +330,17 @@ def _encode(value: Any) -> Any:
     return value
 
 
+def _refuse(literal: str) -> Any:
+    raise ValueError(f"{literal} is not a JSON number")
+
+
 def _decode(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if "__float__" in value:
         return float(value["__float__"])
     if "__array__" in value:
-        dtype = np.dtype(value["dtype"])
+        dtype = np.dtype(str(value["dtype"]))
         if dtype.hasobject:
             raise ValueError("arrays of Python objects are not allowed")
         raw = base64.b64decode(value["__array__"], validate=True)

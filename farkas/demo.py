@@ -1,160 +1,278 @@
-"""`python -m farkas demo`: certified fits on real data, in the terminal and as a page.
+"""The demo: certified fits on real data, a table in the terminal and a page to keep.
 
-Every package that has a module ``demo`` takes part with what its ``sections`` yields.
+Every package contributes the sections of its module ``demo``; nothing here changes
+when a package is added.
 """
 
-from __future__ import annotations
-
 import argparse
-import importlib
 import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from farkas.report import FIT_COLUMNS, Fit, Score, Section, fit_cells, render
+import numpy as np
+
+import farkas
+from farkas.plotting import BLUE, GREY, ORANGE
+from farkas.report import render
+from farkas.sections import Figure, Section, certified, interval_figure, number_text
+
+_NAMES = {1: "after 1 pass", 2: "after 2 passes", 20: "after 20 passes"}
 
 PACKAGES = ("farkas", "convexnn", "sdl", "dfo", "graphs", "quantum")
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the demo.
 
     Parameters
     ----------
-    argv : list of str
-        Options ``--output FILE`` and ``--plot DIR``.
+    argv : sequence of str
+        ``--output FILE`` names the page, ``--plot DIR`` also writes its figures as PNG.
 
     Returns
     -------
     int
-        0 if every certificate held, else 1.
+        0 if every certificate was verified, else 1.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        With ``--plot``, if matplotlib is not installed.
     """
-    parser = argparse.ArgumentParser(prog="farkas demo", description=__doc__)
-    parser.add_argument(
-        "--output", default="farkas-demo.html", help="page to write (%(default)s)"
-    )
-    parser.add_argument("--plot", metavar="DIR", help="write the figures there as PNG")
-    options = parser.parse_args(argv)
-    begun = time.perf_counter()
-    sections = []
-    for section in all_sections():
-        sections.append(section)
-        _print_section(section)
-    page = Path(options.output)
-    page.write_text(render(sections), encoding="utf-8")
+    options = _parser().parse_args(list(argv))
+    drawable = importlib.util.find_spec("matplotlib") is not None
+    if options.plot and not drawable:
+        raise ModuleNotFoundError(
+            f"--plot {options.plot} needs matplotlib; install the extra farkas[plot]."
+        )
+    start = time.perf_counter()
+    _warm_up()
+    sections = list(_collect(PACKAGES))
+    print("\n" + "\n\n".join(_tables(sections)) + "\n")
+    print(f"Fits, comparisons and checks took {time.perf_counter() - start:.0f} s.")
+    options.output.write_text(render(sections, figures=drawable), encoding="utf-8")
+    print(f"Wrote {options.output}.")
+    if not drawable:
+        print("It has no figures: they need matplotlib, the extra farkas[plot].")
     if options.plot:
-        save_figures(sections, Path(options.plot))
-    verdicts = [fit.verification.ok for section in sections for fit in section.fits]
-    print(f"\n{sum(verdicts)} of {len(verdicts)} certificates hold when re-checked.")
-    print(f"Page: {page.resolve()}   ({time.perf_counter() - begun:.0f} s)")
-    return 0 if all(verdicts) else 1
+        number = _write_figures(sections, options.plot)
+        print(f"Wrote {number} figures to {options.plot}.")
+    return 0 if all(f.verified for s in sections for f in s.fits) else 1
 
 
-def all_sections() -> Iterator[Section]:
-    """Yield the sections of every package that takes part.
-
-    Yields
-    ------
-    Section
-    """
-    yield from reference_sections()
-    for package in PACKAGES[1:]:
-        if importlib.util.find_spec(f"{package}.demo") is not None:
-            yield from importlib.import_module(f"{package}.demo").sections()
-
-
-def reference_sections() -> Iterator[Section]:
-    """Yield the idea of a certificate in two small examples.
-
-    Yields
-    ------
-    Section
-    """
-    import farkas
-    from farkas.plotting import plot_certificate
-
-    X, y = [[1, 0], [0, 2], [1, 1]], [1, 2, 3]
-    guesses = {
-        "Lasso, all weights zero": [0, 0],
-        "Lasso, a good guess": [1.2, 1.0],
-        "Lasso, the optimum": [11 / 9, 19 / 18],
-    }
-    fits = []
-    for name, w in guesses.items():
-        begun = time.perf_counter()
-        certificate = farkas.certify_lasso(X, y, w, alpha=0.5)
-        elapsed = time.perf_counter() - begun
-        fits.append(Fit(name, certificate, farkas.verify(certificate, X, y), elapsed))
-    A, b = [[1, 1], [1, 1]], [1, 2]
-    begun = time.perf_counter()
-    proof = farkas.certify_infeasible(A, b)
-    elapsed = time.perf_counter() - begun
-    fits.append(Fit("x1 + x2 = 1 and = 2", proof, farkas.verify(proof, A, b), elapsed))
-    intervals = {fit.name: fit.certificate for fit in fits[:3]}
-    yield Section(
-        title="The idea in two examples",
-        prose=(
-            "Any guess at a Lasso problem, from any source, can be graded: its residual, "
-            "scaled into the feasible set of the dual, proves how low the optimum can "
-            "be. And by Farkas' lemma a system without solution has a short proof of "
-            "that: weights y for its equations whose combination contradicts itself."
-        ),
-        fits=fits,
-        figures=[
-            (
-                "Blue is proven to be necessary; orange could still be gained.",
-                lambda ax: plot_certificate(intervals, ax=ax),
-            )
-        ],
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="farkas demo",
+        description="Fit, certify and re-check on real data; write a page about it.",
     )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("farkas-demo.html"),
+        metavar="FILE",
+        help="the page to write (default: farkas-demo.html)",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="DIR", help="also write the figures as PNG"
+    )
+    return parser
 
 
-def save_figures(sections: list[Section], folder: Path) -> list[Path]:
-    """Write every figure as a PNG file.
+def _warm_up() -> None:
+    """Compile the kernels of all packages, so that no fit is timed with it."""
+    from farkas.kernels import warmup
 
-    Parameters
-    ----------
-    sections : list of Section
-        Where the figures are.
-    folder : Path
-        Created if need be.
+    for package in PACKAGES:  # importing a module of kernels registers its warm-up
+        _submodule(package, "_kernels")
+    print("Compiling kernels; quick after the first time.", flush=True)
+    warmup()
 
-    Returns
-    -------
-    list of Path
-        The files.
-    """
-    from matplotlib.figure import Figure
+
+def _collect(packages: Sequence[str]) -> Iterator[Section]:
+    """Yield the sections of every package that has a module ``demo``."""
+    from threadpoolctl import threadpool_limits
+
+    # The matrices are small: more threads would only wait for one another.
+    with threadpool_limits(limits=1):
+        for package in packages:
+            module = _submodule(package, "demo")
+            if module is not None:
+                print(package, flush=True)
+                yield from module.sections()
+
+
+def _submodule(package: str, name: str) -> Any:
+    """Import a module of a package; None if the package or the module is missing."""
+    known = importlib.util.find_spec(package) is not None
+    if not known or importlib.util.find_spec(f"{package}.{name}") is None:
+        return None
+    return importlib.import_module(f"{package}.{name}")
+
+
+def _tables(sections: Sequence[Section]) -> list[str]:
+    """Return the tables of certificates and of scores as text."""
+    fits = [fit for section in sections for fit in section.fits]
+    proofs = [
+        (
+            fit.data,
+            fit.model,
+            number_text(fit.objective),
+            number_text(fit.certificate.lower),
+            number_text(fit.certificate.gap, 2),
+            fit.certificate.guarantee.value,
+            f"{fit.seconds:.2f}",
+            "verified" if fit.verified else "REJECTED",
+        )
+        for fit in fits
+    ]
+    head = "data model objective bound gap guarantee s re-check".split()
+    tables = [_table(head, proofs, "ll")]
+    scores = [
+        (section.fits[0].data, score.model, section.metric, f"{score.value:.3f}")
+        + (score.setting, f"{score.seconds:.2f}", "certified" if score.ours else "")
+        for section in sections
+        for score in section.scores
+    ]
+    head = "data model score held-out chosen s proof".split()
+    return [*tables, _table(head, scores, "lll")] if scores else tables
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for row in (head, ["-" * width for width in widths], *rows):
+        cells = [
+            text.ljust(width) if k < len(left) else text.rjust(width)
+            for k, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _write_figures(sections: Sequence[Section], folder: Path) -> int:
+    from matplotlib.figure import Figure as Canvas
 
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    draws = [draw for section in sections for _, draw in section.figures]
-    for number, draw in enumerate(draws, start=1):
-        figure = Figure(figsize=(5.6, 3.4), layout="constrained")
-        draw(figure.subplots())
-        paths.append(folder / f"figure-{number}.png")
-        figure.savefig(paths[-1], dpi=120)
-    return paths
+    number = 0
+    for section in sections:
+        for figure in section.figures:
+            number += 1
+            canvas = Canvas(figsize=figure.size, layout="constrained")
+            figure.draw(canvas.subplots())
+            path = folder / f"{number:02d}-{section.package}-{figure.name}.png"
+            canvas.savefig(path, dpi=150)
+    return number
 
 
-def _print_section(section: Section) -> None:
-    print(f"\n{section.title}\n")
-    _print_table([list(FIT_COLUMNS), *map(fit_cells, section.fits)])
-    if section.scores:
-        print()
-        rows = [[f"held-out {section.metric}", "score", "seconds"]]
-        rows += [_score_cells(score) for score in section.scores]
-        _print_table(rows)
+def sections() -> Iterator[Section]:
+    """Show the idea in two examples: an optimum from below, and a proof of "none"."""
+    yield _lasso()
+    yield _infeasible()
 
 
-def _score_cells(score: Score) -> list[str]:
-    name = ("* " if score.ours else "  ") + score.model
-    return [name, f"{score.value:.4f}", f"{score.seconds:.2f}"]
+def _lasso() -> Section:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 12))
+    y = X[:, 0] - 2.0 * X[:, 1] + 0.5 * rng.standard_normal(60)
+    alpha = 10.0
+
+    def candidate(passes: int) -> Any:
+        """Return the weights after some passes of coordinate descent."""
+        w, residual = np.zeros(12), y.copy()
+        for _ in range(passes):
+            for j, column in enumerate(X.T):
+                size = column @ column
+                target = column @ residual + size * w[j]
+                new = np.sign(target) * max(abs(target) - alpha, 0.0) / size
+                residual += column * (w[j] - new)
+                w[j] = new
+        return w
+
+    fits = [
+        certified(
+            "Lasso",
+            _NAMES[passes],
+            lambda passes=passes: farkas.certify_lasso(  # type: ignore[misc]
+                X, y, candidate(passes), alpha=alpha
+            ),
+            (X, y),
+        )
+        for passes in _NAMES
+    ]
+    return Section(
+        package="farkas",
+        title="The idea, first example: how far from the best?",
+        prose=(
+            "Any weights w give the Lasso an upper bound of its optimum: their own "
+            "objective. The residual, scaled into the dual feasible set, gives a lower "
+            "bound. The optimum lies between the two, whoever proposed w.",
+            "The figure shows coordinate descent after one, two and twenty passes. The "
+            "interval shrinks around the optimum, until nothing is left to argue.",
+        ),
+        fits=fits[::-1],
+        facts=[("training rows", "60"), ("columns", "12"), ("penalty", f"{alpha:g}")],
+        figures=[interval_figure(fits)],
+        code="import farkas\n\ncertificate = farkas.certify_lasso(X, y, w, alpha=10)\n"
+        "print(certificate.lower, certificate.upper)\n"
+        "print(farkas.verify(certificate, X, y))",
+    )
 
 
-def _print_table(rows: list[list[str]]) -> None:
-    widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-    for first, *rest in rows:
-        cells = [cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True)]
-        print("  ".join([first.ljust(widths[0]), *cells]), flush=True)
+def _infeasible() -> Section:
+    A = np.array([[2.0, 1.0, 3.0], [1.0, 2.0, 2.0]])
+    b = np.array([1.0, 4.0])
+    fit = certified(
+        "linear system",
+        "Farkas' lemma",
+        lambda: farkas.certify_infeasible(A, b),
+        (A, b),
+    )
+    y = fit.certificate.witness["y"]
+    weights = ", ".join(f"{value:.4g}" for value in y)
+    combined = ", ".join(f"{value:.4g}" for value in y @ A)
+    return Section(
+        package="farkas",
+        title="The idea, second example: how to prove that nothing exists",
+        prose=(
+            "Two equations in three unknowns, Ax = b, and no x may be negative. A "
+            "solver that reports no solution asks for trust. Farkas' lemma gives a "
+            "reason.",
+            f"Multiply the equations by y = ({weights}) and add them up. The left side "
+            f"becomes ({combined}) times x, which is never negative; the right side "
+            f"becomes {float(b @ y):.4g}. So there is no such x, and anyone with a "
+            "pencil can confirm it.",
+        ),
+        fits=[fit],
+        facts=[("equations", "2"), ("unknowns", "3")],
+        figures=[
+            Figure(
+                name="separation",
+                caption="All that Ax can reach with x >= 0 is the shaded cone. At a "
+                "right angle to y stands a line that parts the cone from b.",
+                draw=lambda ax: _draw_separation(ax, A, b, y),
+            )
+        ],
+        code="import farkas\n\ncertificate = farkas.certify_infeasible(A, b)\n"
+        'print(certificate.witness["y"])\n'
+        "print(farkas.verify(certificate, A, b))",
+    )
+
+
+def _draw_separation(ax: Any, A: Any, b: Any, y: Any) -> None:
+    steepest = A[:, np.argsort(A[1] / A[0])]
+    reach = 10.0 * np.array([[0.0, 0.0], steepest[:, 0], steepest[:, -1]])
+    ax.fill(*reach.T, color=BLUE, alpha=0.16, lw=0)
+    for j, column in enumerate(A.T, start=1):
+        ax.annotate(
+            "", column, (0, 0), arrowprops={"arrowstyle": "-|>", "color": BLUE, "lw": 2}
+        )
+        ax.annotate(f"column {j}", column, (4, 4), textcoords="offset points")
+    ax.plot(*b, "s", color=ORANGE, ms=8)
+    ax.annotate("b", b, (9, -3), textcoords="offset points")
+    along = np.array([y[1], -y[0]]) * np.sign(y[1]) * 10.0 / np.abs(y).max()
+    ax.plot(*zip(-along, along, strict=True), color=GREY, ls="--", lw=1.5)
+    ax.set(xlim=(-0.6, 4.4), ylim=(-0.6, 4.6), aspect="equal")
+    ax.set(xlabel="first equation", ylabel="second equation")
+    ax.spines[["top", "right"]].set_visible(False)

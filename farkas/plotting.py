@@ -17,16 +17,16 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 # Share of the x axis left free on either side of the outermost bound.
 _MARGIN = 0.12
-# The upper panel shows the bounds from where their distance is this many times the
-# smallest one that still reads as a funnel; before that they would flatten the rest.
+# A band of tolerance thinner than this share of the axis is left out.
+_VISIBLE = 0.005
+# The upper panel reaches this share of the optimum beyond the last bounds; the first
+# bounds, often far away, would flatten the rest.
 _FUNNEL = 0.6
 
 _LABELS = {"iteration": "iteration", "elapsed": "seconds"}
 
 
-def plot_history(
-    model_or_result: Any, *, x: str = "iteration", ax: Any = None
-) -> Any:
+def plot_history(model_or_result: Any, *, x: str = "iteration", ax: Any = None) -> Any:
     """Draw how the proven bounds closed in on the optimum.
 
     Parameters
@@ -120,8 +120,9 @@ def plot_certificate(obj: Any, *, ax: Any = None) -> Any:
     >>> import farkas
     >>> X, y = [[1, 0], [0, 2], [1, 1]], [1, 2, 3]
     >>> guesses = {"zero": [0, 0], "better": [1, 1]}
-    >>> intervals = {k: farkas.certify_lasso(X, y, w, alpha=1) for k, w in guesses.items()}
-    >>> axes = farkas.plot_certificate(intervals)
+    >>> for name, w in guesses.items():
+    ...     guesses[name] = farkas.certify_lasso(X, y, w, alpha=1)
+    >>> axes = farkas.plot_certificate(guesses)
     >>> [label.get_text() for label in axes.get_yticklabels()]
     ['zero', 'better']
     """
@@ -149,7 +150,9 @@ def plot_certificate(obj: Any, *, ax: Any = None) -> Any:
 
 def _draw_bounds(ax: Any, position: Any, history: Mapping[str, NDArray[Any]]) -> None:
     """Put a panel with both bounds above ``ax``, sharing its x axis."""
-    from mpl_toolkits.axes_grid1 import make_axes_locatable
+    from mpl_toolkits.axes_grid1 import (  # type: ignore[import-untyped]
+        make_axes_locatable,
+    )
 
     upper = np.asarray(history["objective"], dtype=float)
     lower = np.asarray(history["lower_bound"], dtype=float)
@@ -162,11 +165,11 @@ def _draw_bounds(ax: Any, position: Any, history: Mapping[str, NDArray[Any]]) ->
     _line(top, x, upper, color=ORANGE, label="objective")
     _line(top, x, lower, color=BLUE, ls="--", label="proven lower bound")
     half = _FUNNEL * max(abs(upper[-1]), float(np.median(upper - lower)), 1e-300)
-    top.set_ylim(
-        max(float(lower.min()), float(lower[-1]) - half),
-        min(float(upper.max()), float(upper[-1]) + half),
-    )
-    top.margins(y=0.08)
+    low = max(float(lower.min()), float(lower[-1]) - half)
+    high = min(float(upper.max()), float(upper[-1]) + half)
+    margin = 0.06 * (high - low) or 1e-9 * max(abs(high), 1.0)
+    top.set_ylim(low - margin, high + margin)
+    top.ticklabel_format(axis="y", useOffset=False)
     top.tick_params(labelbottom=False)
     top.set_ylabel("bounds")
     _tidy(top)
@@ -179,12 +182,15 @@ def _draw_interval(
     lower, upper = certificate.lower, certificate.upper
     limit = certificate.tolerance * certificate.scale
     sign = "≤" if certificate.satisfied else ">"
+    banded = _measures_width(certificate) and limit > _VISIBLE * (right - left)
     text = (
         f"{certificate.guarantee.name} · {certificate.kind.replace('_', ' ')} "
-        f"{certificate.value:.3g} {sign} {limit:.3g}"
+        f"{certificate.value:.3g} {sign} {limit:.3g}{' (shaded)' if banded else ''}"
     )
-    ax.annotate(text, (0, height - 0.3), xycoords=("axes fraction", "data"), va="bottom")
-    if _measures_width(certificate):
+    ax.annotate(
+        text, (0, height - 0.3), xycoords=("axes fraction", "data"), va="bottom"
+    )
+    if banded:
         ax.barh(height, limit, left=upper - limit, height=0.34, color=GREEN, alpha=0.25)
     color = BLUE if certificate.satisfied else ORANGE
     if math.isinf(lower) and math.isinf(upper):
@@ -195,7 +201,10 @@ def _draw_interval(
         return
     ends = max(lower, left), min(upper, right)
     ax.plot(ends, (height, height), color=color, lw=5, solid_capstyle="butt")
-    markers = ("|" if math.isfinite(lower) else "<", "|" if math.isfinite(upper) else ">")
+    markers = (
+        "|" if math.isfinite(lower) else "<",
+        "|" if math.isfinite(upper) else ">",
+    )
     for end, marker in zip(ends, markers, strict=True):
         ax.plot(end, height, marker, color=color, ms=16, mew=2.5, clip_on=False)
 
@@ -223,7 +232,7 @@ def _history(obj: Any) -> Mapping[str, NDArray[Any]]:
     history = _find(obj, "history")
     if not history:
         raise ValueError(
-            f"{type(obj).__name__} has no history; pass a fitted estimator or a result, "
+            f"{type(obj).__name__} has no history; pass a fitted estimator or a result "
             "of a solver called with history_every > 0."
         )
     if not np.isfinite(np.asarray(history["certificate"], dtype=float)).any():
@@ -273,7 +282,7 @@ def _axes(ax: Any, size: tuple[float, float]) -> Any:
         return ax
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size)[1]
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def _line(ax: Any, x: Any, y: Any, **style: Any) -> None:

@@ -112,16 +112,19 @@ def certify_infeasible(
     b = _finite("b", b, ndim=1)
     if A.shape[0] != len(b):
         raise ValueError(
-            f"A has {A.shape[0]} rows but b has {len(b)} entries; pass A (m, n), b (m,)."
+            f"A has {A.shape[0]} rows but b has {len(b)} entries; pass A (m, n) and "
+            "b (m,)."
         )
     # Unit columns and a unit right-hand side make the solver's tolerances relative.
     columns = np.linalg.norm(A, axis=0)
     cone = (A / np.where(columns > 0, columns, 1.0)).T
     target = b / (np.linalg.norm(b) or 1.0)
-    y = _separate(cone, target)
+    y = _separate(cone, target) if b.any() else None
     if y is None or not target @ y < -1e-9:
-        solution = linprog(np.zeros(A.shape[1]), A_eq=A, b_eq=b, method="highs").x
-        where = "" if solution is None else f": x = {np.round(solution, 6)}"
+        x = np.zeros(A.shape[1])
+        if b.any():
+            x = linprog(x, A_eq=A, b_eq=b, method="highs").x
+        where = "" if x is None else f": x = {np.round(x, 6)}"
         raise ValueError(f"Ax = b, x >= 0 has a solution, so no proof exists{where}.")
     return certify(
         "farkas.linear_system/1",
@@ -150,7 +153,8 @@ def _separate(cone: NDArray[Any], target: NDArray[Any]) -> NDArray[Any] | None:
         bounds=[(-1.0, 1.0)] * m + [(0.0, 1.0)],
     )
     strict = interior.x is not None and interior.x[-1] > 1e-9
-    return interior.x[:-1] if strict else found.x
+    y: NDArray[Any] = interior.x[:-1] if strict else found.x
+    return y
 
 
 def _finite(name: str, value: ArrayLike, *, ndim: int) -> NDArray[Any]:

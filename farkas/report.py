@@ -1,290 +1,297 @@
-"""One self-contained HTML page about certified fits: what was proven, and how well.
+"""Render the sections of the demo as one HTML file that needs nothing else.
 
-The page needs no network: styles are inline and figures are SVG inside the page.
+Styles are inline, figures are inline SVG whose colours follow the light or dark scheme
+of the reader, and all text that comes from data is escaped.
 """
 
-from __future__ import annotations
-
-import dataclasses
-import html
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from html import escape
 
-from farkas.certificate import Certificate
-from farkas.verification import Verification
+import farkas
+from farkas.plotting import BLUE, GREEN, GREY, ORANGE
+from farkas.report_style import STYLE
+from farkas.sections import Figure, Fit, Score, Section, number_text
 
+# matplotlib writes these; the page replaces them by the colours of the scheme.
+_INK, _AXIS, _GRID = "#010203", "#040506", "#070809"
+_VARIABLES = {
+    _INK: "var(--ink)",
+    _AXIS: "var(--muted)",
+    _GRID: "var(--line)",
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    GREY: "var(--muted)",
+}
+_DRAWING = {
+    "svg.fonttype": "none",  # text stays text: small, sharp, selectable
+    "svg.hashsalt": "farkas",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "text.color": _INK,
+    "axes.edgecolor": _AXIS,
+    "axes.labelcolor": _INK,
+    "xtick.color": _AXIS,
+    "ytick.color": _AXIS,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "grid.color": _GRID,
+}
 
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """One certified answer.
-
-    Parameters
-    ----------
-    name : str
-        What was solved, in a few words.
-    certificate : Certificate
-        Its certificate.
-    verification : Verification
-        Outcome of checking it again.
-    seconds : float
-        Time of the fit.
-    """
-
-    name: str
-    certificate: Certificate
-    verification: Verification
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """A model's score on rows that it has not seen.
-
-    Parameters
-    ----------
-    model : str
-        Name of the model.
-    value : float
-        The score.
-    seconds : float
-        Time of the fit, without the choice of hyper-parameters.
-    ours : bool, default=False
-        Whether the model is one of ours.
-    """
-
-    model: str
-    value: float
-    seconds: float
-    ours: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """One part of the page.
-
-    Parameters
-    ----------
-    title : str
-        Heading.
-    prose : str
-        One paragraph.
-    fits : sequence of Fit
-        Certified answers.
-    metric : str, default=""
-        Name of the scores.
-    scores : sequence of Score, default=()
-        Ours beside the peers'.
-    figures : sequence of (caption, draw)
-        ``draw(ax)`` draws one figure on matplotlib axes.
-    """
-
-    title: str
-    prose: str
-    fits: Sequence[Fit]
-    metric: str = ""
-    scores: Sequence[Score] = ()
-    figures: Sequence[tuple[str, Callable[[Any], Any]]] = ()
-
-
-FIT_COLUMNS = (
-    "problem",
-    "objective",
-    "proven lower bound",
-    "gap",
-    "guarantee",
-    "seconds",
-    "re-checked",
+_IDEA = (
+    "A solver says: here is the answer. A certificate adds: and here is why no answer "
+    "can be much better.",
+    "It carries a number below which the optimum provably cannot lie, and the arrays "
+    "from which that number follows by a few lines of arithmetic.",
+    "Whoever doubts the solver redoes the arithmetic on their own data and need not "
+    "trust a single iteration.",
 )
 
 
-def fit_cells(fit: Fit) -> list[str]:
-    """Return the cells of a fit under ``FIT_COLUMNS``, as text."""
-    certificate = fit.certificate
-    return [
-        fit.name,
-        _number(certificate.upper, "{:.6g}"),
-        _number(certificate.lower, "{:.6g}"),
-        _number(certificate.value, "{:.1e}"),
-        certificate.guarantee.name,
-        f"{fit.seconds:.2f}",
-        "holds" if fit.verification.ok else "REJECTED",
-    ]
-
-
-def render(sections: Sequence[Section]) -> str:
+def render(sections: Sequence[Section], *, figures: bool = True) -> str:
     """Return the page.
 
     Parameters
     ----------
     sections : sequence of Section
-        Its parts, in order.
+        What the packages contribute.
+    figures : bool, default=True
+        Whether to draw the figures, which needs matplotlib.
 
     Returns
     -------
     str
         A complete HTML document.
     """
-    fits = [fit for section in sections for fit in section.fits]
-    held = sum(fit.verification.ok for fit in fits)
-    body = "\n".join(_section(section) for section in sections)
-    return _PAGE.format(
-        style=_STYLE, held=held, total=len(fits), body=body, recheck=_RECHECK
+    cards = "\n".join(
+        _card(section, number, figures) for number, section in enumerate(sections, 1)
     )
-
-
-def figure_svg(draw: Callable[[Any], Any]) -> str:
-    """Return a figure as SVG text.
-
-    Parameters
-    ----------
-    draw : callable
-        ``draw(ax)`` draws on matplotlib axes.
-
-    Returns
-    -------
-    str
-        One ``svg`` element; text in it takes the colour of the page.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    draw(axes)
-    for spine in ("top", "right"):
-        axes.spines[spine].set_visible(False)
-    buffer = io.StringIO()
-    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    # Identifiers must differ between the figures of one page.
-    prefix = f"f{abs(hash(svg)) % 10**8}"
-    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
-    return re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"', "", svg).replace(
-        "xlink:href", "href"
-    )
-
-
-def _section(section: Section) -> str:
-    parts = [
-        f"<section><h2>{_text(section.title)}</h2><p>{_text(section.prose)}</p>",
-        _table(FIT_COLUMNS, [fit_cells(fit) for fit in section.fits]),
-    ]
-    if section.scores:
-        best = max(score.value for score in section.scores)
-        rows = [
-            [
-                score.model,
-                f"{score.value:.4f}" + (" (best)" if score.value == best else ""),
-                f"{score.seconds:.2f}",
-            ]
-            for score in section.scores
-        ]
-        ours = [score.ours for score in section.scores]
-        columns = ("model", f"{section.metric} on held-out rows", "seconds")
-        parts.append(_table(columns, rows, marked=ours))
-    if section.figures:
-        figures = "".join(
-            f'<figure role="img" aria-label="{_text(caption)}">{figure_svg(draw)}'
-            f"<figcaption>{_text(caption)}</figcaption></figure>"
-            for caption, draw in section.figures
-        )
-        parts.append(f'<div class="figures">{figures}</div>')
-    return "\n".join(parts) + "</section>"
-
-
-def _table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[bool] = ()
-) -> str:
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in columns)
-    body = []
-    for position, row in enumerate(rows):
-        ours = ' class="ours"' if position < len(marked) and marked[position] else ""
-        first, *rest = [_text(cell) for cell in row]
-        cells = "".join(f"<td>{cell}</td>" for cell in rest)
-        body.append(f'<tr{ours}><th scope="row">{first}</th>{cells}</tr>')
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def _text(text: str) -> str:
-    return html.escape(text, quote=True)
-
-
-def _number(value: float, form: str) -> str:
-    return form.format(value) if math.isfinite(value) else "none"
-
-
-_RECHECK = """\
-import farkas
-verification = farkas.verify(model, X, y)  # arithmetic only, no solver
-print(verification.message)
-model.certificate_.save("certificate.json")  # for someone who has the data"""
-
-_STYLE = """\
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #fbfaf7;
-  --card: #ffffff; --line: #d9d6cf; --accent: #0a5f9e; --mark: #eaf3fa; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e6e1; --soft: #a9b1ba;
-  --paper: #15181c; --card: #1d2126; --line: #3a4048; --accent: #7cc0f4;
-  --mark: #22303c; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 17px/1.55 Georgia, "Times New Roman", serif; }
-main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.1rem 4rem; }
-h1 { font-size: 2.4rem; line-height: 1.15; margin: 0 0 .6rem; }
-h2 { font-size: 1.4rem; margin: 0 0 .4rem; }
-.lead { font-size: 1.15rem; max-width: 44rem; }
-.verdict { color: var(--accent); font-weight: bold; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 1.3rem 1.4rem; margin: 1.6rem 0; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; width: 100%; font: .9rem/1.4 system-ui, sans-serif;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .7rem .4rem 0; text-align: right; white-space: nowrap; }
-th[scope=row], th:first-child { text-align: left; font-weight: 600; }
-thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--line); }
-tbody tr + tr > * { border-top: 1px solid var(--line); }
-.ours > * { background: var(--mark); }
-.figures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit,
-  minmax(min(100%, 22rem), 1fr)); }
-figure { margin: 0; background: #ffffff; border-radius: 8px; padding: .5rem; }
-figure svg { width: 100%; height: auto; display: block; }
-figcaption { color: #4a535d; font: .85rem/1.4 system-ui, sans-serif;
-  padding: .2rem .4rem; }
-pre { background: var(--mark); padding: 1rem; border-radius: 8px; overflow-x: auto;
-  font-size: .85rem; line-height: 1.5; }"""
-
-_PAGE = """\
-<!DOCTYPE html>
+    fits = [fit for section in sections for fit in section.fits[:1]]
+    return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Farkas: fits that prove themselves</title>
-<style>
-{style}
-</style>
+<meta name="color-scheme" content="light dark">
+<title>Farkas: every fit with its proof</title>
+<style>{STYLE}</style>
 </head>
 <body>
+<header>
+<p class="eyebrow">Farkas {escape(farkas.__version__)}</p>
+<h1>Every fit with its proof</h1>
+{"".join(f'<p class="lead">{escape(text)}</p>' for text in _IDEA)}
+{_hero(sections)}
+</header>
 <main>
-<h1>Fits that prove themselves</h1>
-<p class="lead">A solver that says &ldquo;optimal&rdquo; asks to be believed. Each fit on
-this page comes with a certificate instead: a point whose objective is an upper bound of
-the optimum, and a dual point that proves a lower bound. Anyone can redo both by
-arithmetic on the data, without the solver, and see how much could still be gained at
-most.</p>
-<p class="verdict">{held} of {total} certificates hold after an independent check.</p>
-{body}
-<section><h2>Check one yourself</h2>
-<p>The check recomputes every bound from the data and rejects a certificate of which a
-number, a witness or the data were changed.</p>
-<pre><code>{recheck}</code></pre></section>
+{_overview(fits)}
+{cards}
+{_RECHECK}
 </main>
+<footer><p>Made by <code>python -m farkas demo</code>. Times are those of the machine
+that ran it; all other numbers are reproducible.</p></footer>
 </body>
 </html>
 """
+
+
+_RECHECK = """<section class="card" aria-labelledby="recheck">
+<h2 id="recheck">Check it yourself</h2>
+<p>A certificate is a file of JSON. Given that file and the data, three lines redo the
+arithmetic; no solver runs.</p>
+<pre tabindex="0"><code>import farkas
+certificate = farkas.Certificate.load("certificate.json")
+print(farkas.verify(certificate, X, y))</code></pre>
+<p><code>certificate.save("certificate.json")</code> writes the file, and
+<code>python -m farkas verify certificate.json data.npz</code> does the same from the
+command line.</p>
+<h3>What a certificate does not say</h3>
+<ul>
+<li>It speaks about the training objective. How well a model does on new rows is
+measured on held-out rows, and peers without a proof may do better there.</li>
+<li>It names its assumptions. Where only sampled activation patterns are considered, the
+optimum is the one over those patterns.</li>
+<li>It is arithmetic in double precision, not a formal proof with exact numbers.</li>
+</ul>
+</section>"""
+
+
+def _hero(sections: Sequence[Section]) -> str:
+    """Return the interval of the first fit on real data, in large type."""
+    for section in sections:
+        if section.scores and section.fits:
+            fit = section.fits[0]
+            certificate = fit.certificate
+            return (
+                '<p class="hero">'
+                f"<span>{number_text(certificate.lower, 8)}</span> ≤ "
+                "<strong>optimum</strong> ≤ "
+                f"<span>{number_text(certificate.upper, 8)}</span></p>"
+                f'<p class="note">{escape(fit.model)} on {escape(fit.data)}: proven, '
+                "not estimated.</p>"
+            )
+    return ""
+
+
+def _overview(fits: Sequence[Fit]) -> str:
+    if not fits:
+        return '<p class="card">No package contributed a section.</p>'
+    rows = "".join(
+        f'<tr><th scope="row">{escape(fit.data)}</th><td>{escape(fit.model)}</td>'
+        f'<td class="number">{number_text(fit.certificate.lower, 8)}</td>'
+        f'<td class="number">{number_text(fit.objective, 8)}</td>'
+        f'<td class="number">{escape(_within(fit))}</td>'
+        f"<td>{escape(fit.certificate.guarantee.value)}</td>"
+        f'<td class="number">{fit.seconds:.2f}&nbsp;s</td><td>{_verdict(fit)}</td></tr>'
+        for fit in fits
+    )
+    passed = sum(fit.verified for fit in fits)
+    return f"""<section class="card" aria-labelledby="overview">
+<h2 id="overview">{passed} of {len(fits)} certificates verified</h2>
+<div class="scroll" tabindex="0" role="region" aria-labelledby="overview">
+<table><thead><tr><th scope="col">Data</th><th scope="col">Model</th>
+<th scope="col" class="number">Proven bound</th>
+<th scope="col" class="number">Objective</th>
+<th scope="col" class="number">Within</th><th scope="col">Guarantee</th>
+<th scope="col" class="number">Fit</th><th scope="col">Re-check</th>
+</tr></thead><tbody>{rows}</tbody></table></div>
+</section>"""
+
+
+def _card(section: Section, number: int, figures: bool) -> str:
+    prose = "".join(f"<p>{escape(text)}</p>" for text in section.prose)
+    facts = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in section.facts
+    )
+    facts = f'<dl class="facts">{facts}</dl>' if facts else ""
+    # The first figure stands beside the prose.
+    shown = section.figures if figures else ()
+    drawn = [_figure(f, f"s{number}f{k}-") for k, f in enumerate(shown)] or [""]
+    parts = [
+        f'<p class="eyebrow">{escape(section.package)}</p>',
+        f'<h2 id="s{number}">{escape(section.title)}</h2>',
+        f'<div class="pair"><div>{prose}{facts}</div>{drawn[0]}</div>',
+        _proof(section.fits[0]) if section.fits else "",
+        f'<div class="pair">{"".join(drawn[1:])}</div>' if drawn[1:] else "",
+        _scores(section, number),
+        f'<pre tabindex="0"><code>{escape(section.code)}</code></pre>'
+        if section.code
+        else "",
+    ]
+    body = "\n".join(part for part in parts if part)
+    return f'<section class="card" aria-labelledby="s{number}">\n{body}\n</section>'
+
+
+def _proof(fit: Fit) -> str:
+    certificate = fit.certificate
+    if math.isfinite(certificate.lower) and math.isfinite(certificate.upper):
+        numbers = [
+            ("proven lower bound", number_text(certificate.lower, 8)),
+            ("objective reached", number_text(certificate.upper, 8)),
+            ("gap", f"{certificate.gap:.2g}"),
+        ]
+    else:
+        kind = certificate.kind.replace("_", " ")
+        numbers = [
+            (kind, f"{certificate.value:.3g}"),
+            ("tolerance", f"{certificate.tolerance * certificate.scale:.2g}"),
+        ]
+    numbers += [("guarantee", certificate.guarantee.value), ("re-check", "")]
+    tiles = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(text) or _verdict(fit)}</dd></div>"
+        for name, text in numbers
+    )
+    assumed = "; ".join(certificate.assumptions)
+    note = f'<p class="note">Assumption: {escape(assumed)}.</p>' if assumed else ""
+    return f'<dl class="proof">{tiles}</dl>{note}'
+
+
+def _scores(section: Section, number: int) -> str:
+    if not section.scores:
+        return ""
+    ranked = sorted(section.scores, key=lambda score: -score.value)
+    best = ranked[0].value
+    rows = "".join(_score_row(score, score.value == best) for score in ranked)
+    label = f"t{number}"
+    return f"""<div class="scroll" tabindex="0" role="region" aria-labelledby="{label}">
+<table><caption id="{label}">Beside its peers: {escape(section.metric)} on held-out
+rows</caption><thead><tr><th scope="col">Model</th>
+<th scope="col" class="number">{escape(section.metric)}</th>
+<th scope="col">Proof</th><th scope="col" class="number">Fit</th>
+<th scope="col">Chosen</th></tr></thead><tbody>{rows}</tbody></table></div>
+<p>{escape(_ranking(section))}</p>"""
+
+
+def _score_row(score: Score, best: bool) -> str:
+    mark = ' <span class="best">best</span>' if best else ""
+    return (
+        f"<tr{' class=ours' if score.ours else ''}>"
+        f'<th scope="row">{escape(score.model)}</th>'
+        f'<td class="number">{score.value:.3f}{mark}</td>'
+        f"<td>{'certified' if score.ours else 'none'}</td>"
+        f'<td class="number">{score.seconds:.2f}&nbsp;s</td>'
+        f"<td><code>{escape(score.setting)}</code></td></tr>"
+    )
+
+
+def _ranking(section: Section) -> str:
+    """Say in words how ours did, wins and losses alike."""
+    ours = [score for score in section.scores if score.ours]
+    peers = [score for score in section.scores if not score.ours]
+    if not ours or not peers:
+        return ""
+    mine = max(ours, key=lambda score: score.value)
+    ahead = [score.model for score in peers if score.value > mine.value]
+    level = [score.model for score in peers if score.value == mine.value]
+    if ahead:
+        return f"Here {' and '.join(ahead)} did better on rows that nobody trained on."
+    if level:
+        return f"{mine.model} and {' and '.join(level)} are level on these rows."
+    return (
+        f"{mine.model} did best on these rows; the certificate does not promise that."
+    )
+
+
+def _figure(figure: Figure, prefix: str) -> str:
+    caption = f"<figcaption>{escape(figure.caption)}</figcaption>"
+    return f"<figure>{_svg(figure, prefix)}{caption}</figure>"
+
+
+def _svg(figure: Figure, prefix: str) -> str:
+    """Draw a figure as SVG for the middle of a page, with ids of its own."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    with mpl.rc_context(_DRAWING):
+        canvas = Canvas(figsize=figure.size, layout="constrained")
+        figure.draw(canvas.subplots())
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\1{prefix}", svg)
+    for color, variable in _VARIABLES.items():
+        svg = re.sub(re.escape(color), variable, svg, flags=re.IGNORECASE)
+    label = f'<svg role="img" aria-label="{escape(figure.caption)}"'
+    return svg.replace("<svg", label, 1)
+
+
+def _within(fit: Fit) -> str:
+    """Say how near the proven optimum is, relative to the objective."""
+    gap, upper = fit.certificate.gap, abs(fit.objective)
+    if not (math.isfinite(gap) and upper > 0):
+        return "–"
+    return f"{max(gap, 0.0) / upper:.1e}"
+
+
+def _verdict(fit: Fit) -> str:
+    if fit.verified:
+        return '<span class="good">✓ verified</span>'
+    return f'<span class="bad">✗ {escape(fit.message)}</span>'

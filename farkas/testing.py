@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from farkas.certificate import Certificate, Guarantee
+from farkas.verification import PACKAGES
 
-PACKAGES = ("convexnn", "sdl", "dfo", "graphs", "quantum")
+Forgery = tuple[str, Certificate, tuple[Any, ...]]
 
 # Parameters that make conformance checks quick, by class name.
 _FAST: dict[str, list[dict[str, Any]]] = {
@@ -21,15 +24,22 @@ _FAST: dict[str, list[dict[str, Any]]] = {
         {"n_patterns": 20, "activation": "gated"},
         {"n_patterns": 20, "loss": "logistic", "alpha": 1.0},
     ],
-    "ConvexMLPRegressor": [{"n_patterns": 20}, {"n_patterns": 20, "loss": "huber"}],
+    "ConvexMLPRegressor": [
+        {"n_patterns": 20},
+        {"n_patterns": 20, "activation": "gated"},
+        {"n_patterns": 20, "loss": "huber"},
+    ],
 }
 
 # Checks of scikit-learn that an estimator cannot pass, with the reason.
 _EXPECTED_FAILURES: dict[str, dict[str, str]] = {}
 
+# Arrays of a witness of which only the direction counts: a multiple proves the same.
+_DIRECTIONS = ("gates",)
+
 
 def public_estimators() -> list[type]:
-    """Return every public estimator class of the method packages.
+    """Return every public estimator class of the packages.
 
     Returns
     -------
@@ -38,14 +48,13 @@ def public_estimators() -> list[type]:
     """
     from sklearn.base import BaseEstimator
 
-    found = []
-    for package in PACKAGES:
-        module = importlib.import_module(package)
-        for name in module.__all__:
-            value = getattr(module, name)
-            if isinstance(value, type) and issubclass(value, BaseEstimator):
-                found.append(value)
-    return found
+    modules = [importlib.import_module(package) for package in PACKAGES]
+    public = [getattr(module, name) for module in modules for name in module.__all__]
+    return [
+        item
+        for item in public
+        if isinstance(item, type) and issubclass(item, BaseEstimator)
+    ]
 
 
 def instances(cls: type) -> list[Any]:
@@ -78,10 +87,13 @@ def expected_failed_checks(estimator: Any) -> dict[str, str]:
     return _EXPECTED_FAILURES.get(type(estimator).__name__, {})
 
 
-def tampered(
-    certificate: Certificate, data: Sequence[Any]
-) -> Iterator[tuple[str, Certificate, tuple[Any, ...]]]:
+def tampered(certificate: Certificate, data: Sequence[Any]) -> Iterator[Forgery]:
     """Yield forgeries of a certificate, all of which ``verify`` must reject.
+
+    Many come twice: as they are, and with fingerprint and seal blanked, so that only
+    the arithmetic can reject them. What may hold all the same is left out: a tenth of
+    the value 0, another length of a direction, and a proof of infeasibility on other
+    data once its fingerprint is gone.
 
     Parameters
     ----------
@@ -98,20 +110,30 @@ def tampered(
         The forgery.
     data : tuple
         The data to verify it with.
+
+    Examples
+    --------
+    >>> import farkas
+    >>> X, y = [[1, 0], [0, 2], [1, 1]], [1, 2, 3]
+    >>> certificate = farkas.certify_lasso(X, y, [1.2, 1.0], alpha=0.5)
+    >>> any(farkas.verify(c, *data) for _, c, data in tampered(certificate, (X, y)))
+    False
     """
     data = tuple(data)
-    for name, forged in _claims(certificate):
-        yield name, forged, data
-    for name, forged in _edited_json(certificate):
+    for name, forged in _edits(certificate):
         yield name, forged, data
     for name, witness in _witnesses(certificate):
         yield name, dataclasses.replace(certificate, witness=witness), data
-    blank = dataclasses.replace(certificate, fingerprint="")
+    for name, changes in (*_claims(certificate), *_substitutes(certificate)):
+        forged = dataclasses.replace(certificate, **changes)
+        yield name, forged, data
+        yield f"{name}, by arithmetic alone", _bare(forged), data
     for name, changed in _datasets(data):
         yield name, certificate, changed
-        yield f"{name}, fingerprint blanked", blank, changed
-        unsealed = dataclasses.replace(blank, seal="")
-        yield f"{name}, fingerprint and seal blanked", unsealed, changed
+        if certificate.kind != "infeasibility":
+            blank = dataclasses.replace(certificate, fingerprint="")
+            yield f"{name}, fingerprint blanked", blank, changed
+            yield f"{name}, by arithmetic alone", _bare(certificate), changed
 
 
 def widened(certificate: Certificate) -> Certificate:
@@ -129,74 +151,116 @@ def widened(certificate: Certificate) -> Certificate:
     return dataclasses.replace(certificate, tolerance=10 * certificate.tolerance + 1)
 
 
-def _claims(certificate: Certificate) -> Iterator[tuple[str, Certificate]]:
-    """Yield stronger claims than were proven; the seal does not cover claims."""
-    unit = 1e-3 * certificate.scale
+def _bare(certificate: Certificate) -> Certificate:
+    return dataclasses.replace(certificate, fingerprint="", seal="")
+
+
+def _claims(certificate: Certificate) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield stronger claims than were proven."""
+    step = 1e-3 * certificate.scale
+    lower, upper = certificate.lower, certificate.upper
     if certificate.value > 1e-9 * certificate.scale:
-        yield "value / 10", dataclasses.replace(
-            certificate, value=certificate.value / 10
-        )
-    if np.isfinite(certificate.lower):
-        raised = certificate.lower + unit
-        yield "lower raised", dataclasses.replace(certificate, lower=raised)
-    if np.isfinite(certificate.upper):
-        lowered = certificate.upper - unit
-        yield "upper lowered", dataclasses.replace(certificate, upper=lowered)
-    yield "scale flattered", dataclasses.replace(certificate, scale=certificate.scale * 2)
-    levels = [level for level in Guarantee if level is not certificate.guarantee]
-    yield "guarantee", dataclasses.replace(certificate, guarantee=levels[0])
-    yield "assumption added", dataclasses.replace(
-        certificate, assumptions=(*certificate.assumptions, "the moon is full")
-    )
+        yield "value / 10", {"value": certificate.value / 10}
+    yield "lower raised", {"lower": lower + step if math.isfinite(lower) else 0.0}
+    yield "upper lowered", {"upper": upper - step if math.isfinite(upper) else 0.0}
+    yield "scale flattered", {"scale": 2 * certificate.scale}
+    yield "kind renamed", {"kind": f"exact_{certificate.kind}"}
+    level = next(g for g in Guarantee if g is not certificate.guarantee)
+    yield "guarantee changed", {"guarantee": level}
+    stronger = (*certificate.assumptions, "every real number is an integer")
+    yield "assumption added", {"assumptions": stronger}
 
 
-def _edited_json(certificate: Certificate) -> Iterator[tuple[str, Certificate]]:
+def _edits(certificate: Certificate) -> Iterator[tuple[str, Certificate]]:
+    """Yield what an editor could write into the JSON text."""
     fields = json.loads(certificate.to_json())
 
     def edited(**changes: Any) -> Certificate:
         return Certificate.from_json(json.dumps({**fields, **changes}))
 
-    lower = certificate.lower if np.isfinite(certificate.lower) else 0.0
-    yield "JSON: lower", edited(lower=lower + 0.01 * certificate.scale)
+    for name, changes in _claims(certificate):
+        yield f"JSON: {name}", edited(**changes)
     for name, number in certificate.residuals.items():
-        changed = {**fields["residuals"], name: number + certificate.scale}
-        yield f"JSON: residual {name}", edited(residuals=changed)
+        moved = {**fields["residuals"], name: number + abs(number) + certificate.scale}
+        yield f"JSON: residual {name}", edited(residuals=moved)
     for name, parameter in certificate.parameters.items():
-        if isinstance(parameter, float):
-            changed = {**fields["parameters"], name: 2 * parameter + 1}
-            yield f"JSON: parameter {name}", edited(parameters=changed)
-    yield "JSON: seal and value", edited(seal="", value=0.0, lower=lower + 1.0)
+        moved = {**fields["parameters"], name: _other(parameter)}
+        yield f"JSON: parameter {name}", edited(parameters=moved)
+    other = "farkas.linear_system/1"
+    other = "farkas.lasso/1" if certificate.problem == other else other
+    yield "JSON: problem", edited(problem=other, seal="", fingerprint="")
+    yield "JSON: fingerprint", edited(fingerprint="0" * 32)
+    yield "JSON: seal", edited(seal="0" * 32)
+    yield "JSON: witness removed", edited(witness={}, seal="")
+
+
+def _other(parameter: float | int | str | bool) -> float | int | str | bool:
+    if isinstance(parameter, bool):
+        return not parameter
+    return f"{parameter}?" if isinstance(parameter, str) else 2 * parameter + 1
 
 
 def _witnesses(certificate: Certificate) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a changed entry and a changed sign for every array of the witness."""
+    """Yield a changed entry of every array of the witness; the seal notices it."""
     for name, array in certificate.witness.items():
         if not array.size:
             continue
-        position = int(np.argmax(np.abs(array.astype(float))))
-        for change, number in (("entry", 1), ("sign", -1)):
-            forged = array.copy()
-            entry = forged.flat[position]
-            if array.dtype.kind == "b":
-                forged.flat[position] = not entry
-            elif number > 0:
-                forged.flat[position] = entry + (1 if entry >= 0 else -1)
-            else:
-                forged.flat[position] = -entry if entry else 1
-            yield f"witness {name}: {change}", {**certificate.witness, name: forged}
+        forged = array.copy()
+        if array.dtype.kind in "US":
+            forged = np.char.add(array, "?")
+        elif array.dtype.kind == "b":
+            forged.flat[0] = not array.flat[0]
+        else:
+            forged.flat[0] += 1
+        yield f"witness {name}: one entry", {**certificate.witness, name: forged}
+
+
+def _substitutes(certificate: Certificate) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield other numbers for a primal or dual array; the arithmetic notices them."""
+    for name, array in certificate.witness.items():
+        if array.dtype.kind not in "fc" or not array.any():
+            continue
+        substitutes = {"sign": -array}
+        if name not in _DIRECTIONS:
+            position = int(np.argmax(np.abs(array)))
+            largest = float(np.abs(array).flat[position])
+            moved = array.copy()
+            moved.flat[position] += 1 + 10 * largest
+            substitutes["large change of an entry"] = moved
+            substitutes["multiple"] = array * (10 + 10 / largest)
+        for change, forged in substitutes.items():
+            witness = {**certificate.witness, name: forged}
+            yield f"witness {name}: {change}", {"witness": witness}
 
 
 def _datasets(data: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield data with rows reversed in one array, and in all arrays together."""
-    arrays = [np.asarray(item) for item in data]
-    reverse = [array[::-1].copy() for array in arrays]
+    """Yield other data: rows in another order, one target replaced, other units."""
+    if any(callable(item) for item in data):
+        return
+    arrays = [item if hasattr(item, "tocsr") else np.asarray(item) for item in data]
+    reverse = [array[::-1] for array in arrays]
     for position, array in enumerate(arrays):
-        if not np.array_equal(array, reverse[position]):
-            changed = list(arrays)
-            changed[position] = reverse[position]
+        if _differ(array, reverse[position]):
+            changed = [*arrays[:position], reverse[position], *arrays[position + 1 :]]
             yield f"rows of array {position} reversed", tuple(changed)
-    yield "all rows reversed", tuple(reverse)
-    scaled = list(arrays)
+    if any(map(_differ, arrays, reverse)):
+        yield "all rows reversed", tuple(reverse)
+    if len(arrays) > 1 and _differ(arrays[-1], arrays[-1][:1]):
+        yield "one target replaced", (*arrays[:-1], _one_replaced(arrays[-1]))
     if arrays[0].dtype.kind in "iuf":
-        scaled[0] = arrays[0] * 1.5 + 0.25
-        yield "array 0 scaled and shifted", tuple(scaled)
+        yield "array 0 in other units", (1.5 * arrays[0], *arrays[1:])
+
+
+def _differ(a: Any, b: Any) -> bool:
+    return bool((a != b).sum() if hasattr(a, "tocsr") else (a != b).any())
+
+
+def _one_replaced(targets: NDArray[Any]) -> NDArray[Any]:
+    """Replace the first entry by the entry that differs most from it."""
+    changed = targets.copy()
+    if targets.dtype.kind in "iuf":
+        distance = np.abs(targets - targets.flat[0].astype(float))
+    else:
+        distance = targets != targets.flat[0]
+    changed.flat[0] = targets.flat[int(np.argmax(distance))]
+    return changed

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Self
 
 import numpy as np
@@ -105,12 +106,12 @@ class Verification:
 def problem(
     key: str, *, data: tuple[str, ...]
 ) -> Callable[[Callable[..., Measurement]], Callable[..., Measurement]]:
-    """Register ``measure(*data, witness, parameters)`` under ``"package.name/version"``.
+    """Register a measure function, ``measure(*data, witness, parameters)``.
 
     Parameters
     ----------
     key : str
-        Registry key; its first part names the package.
+        Registry key ``"package.name/version"``; the package is one of ours.
     data : tuple of str
         Names of the data arrays, in the order in which they are passed.
     """
@@ -262,14 +263,15 @@ def _certificate_of(obj: Any) -> Certificate:
             return candidate
     raise TypeError(
         f"obj={type(obj).__name__} holds no certificate; pass a Certificate, a solver "
-        "result or a fitted estimator (with certificate=None there is nothing to check)."
+        "result or a fitted estimator (certificate=None leaves nothing to check)."
     )
 
 
 def _lookup(key: str) -> tuple[Callable[..., Measurement], tuple[str, ...]]:
     package = key.partition(".")[0]
-    if key not in _PROBLEMS and package in PACKAGES:
-        importlib.import_module(f"{package}._measure")
+    module = f"{package}._measure"
+    if key not in _PROBLEMS and package in PACKAGES and find_spec(module):
+        importlib.import_module(module)
     if key not in _PROBLEMS:
         raise CertificateError(f"problem={key!r} is not known to this version.")
     return _PROBLEMS[key]
@@ -281,7 +283,13 @@ def _measure(
     witness: Mapping[str, NDArray[Any]],
     parameters: Mapping[str, Parameter],
 ) -> Measurement:
-    return _lookup(key)[0](*arrays, witness=witness, parameters=parameters)
+    try:
+        return _lookup(key)[0](*arrays, witness=witness, parameters=parameters)
+    except KeyError as error:
+        raise CertificateError(
+            f"{key}: {error} is missing from the witness or the parameters, or is "
+            "not known to this version."
+        ) from None
 
 
 def _as_data(key: str, data: Sequence[Any]) -> list[Any]:
@@ -290,7 +298,8 @@ def _as_data(key: str, data: Sequence[Any]) -> list[Any]:
         raise CertificateError(
             f"{key} needs the data ({', '.join(names)}), got {len(data)} of them."
         )
-    pairs = zip(names, data, strict=False)  # a y that the method does not use is cut off
+    # A y that the method does not use is cut off.
+    pairs = zip(names, data, strict=False)
     return [_canonical(name, item) for name, item in pairs]
 
 
@@ -339,8 +348,9 @@ def _disagreements(claim: Certificate, found: Measurement, rtol: float) -> list[
         problems.append(f"scale is {found.scale:.6g}, not {claim.scale:.6g}")
     for name in ("kind", "guarantee", "assumptions"):
         if getattr(claim, name) != getattr(found, name):
-            problems.append(f"{name} is {getattr(found, name)!r}, "
-                            f"not {getattr(claim, name)!r}")
+            problems.append(
+                f"{name} is {getattr(found, name)!r}, not {getattr(claim, name)!r}"
+            )
     if set(claim.residuals) != set(found.residuals):
         problems.append(f"residuals are {sorted(found.residuals)}")
     else:
