@@ -174,7 +174,7 @@ def compare(activation, *, n, n_patterns, loss, tol=TOLERANCE, alpha=1.0, wanted
 
 def grade(result, X, y, patterns, activation, program):
     """Return the relative gap that the peer's answer proves, after projection."""
-    if not result.success:
+    if result.theta is None:
         return np.inf
     factor = factorize(X, patterns.D, activation)
     loss = program["loss"]

@@ -94,11 +94,12 @@ def factorize(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
         Costs O(n d^2 + n^2 P + n^3) time and O(n^2 + n P) memory.
     """
     size = float(np.abs(X).max()) or 1.0  # so that squares neither over- nor underflow
-    left, singular, basis = np.linalg.svd(X / size, full_matrices=False)
+    _, singular, basis = np.linalg.svd(X / size, full_matrices=False)
     kept = singular > max(X.shape) * np.finfo(np.float64).eps * singular[0]
     rank = max(int(kept.sum()), 1)
     scale = np.sqrt(len(X)) / (float(np.linalg.norm(singular)) or 1.0)
-    A = np.ascontiguousarray(left[:, :rank] * (scale * singular[:rank]))
+    # From X, not from the left vectors: small rows keep their digits, zero rows stay 0.
+    A = np.ascontiguousarray((X / size) @ basis[:rank].T * scale)
     D = np.ascontiguousarray(patterns.T, dtype=np.float64)
     relu = activation == "relu"
     gram = A @ A.T

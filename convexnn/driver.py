@@ -135,7 +135,7 @@ class _Driver:
 
     def _loop(self) -> Status:
         iteration, settings = self.iteration, self.settings
-        if iteration.nit == 0 and self.bounds.zero_is_optimal():
+        if iteration.nit == 0 and self.bounds.zero_is_optimal() and self._met():
             iteration.nit = 1
             return Status.CONVERGED
         while iteration.nit < settings.max_iter:
@@ -236,7 +236,7 @@ def _by_cvxpy(program: Program, factor: Factor, begun: float) -> Solution:
         activation=program.activation,
     )
     bounds = Bounds(factor, program.y, program.alpha, program.loss)
-    if found.success:
+    if found.status is not Status.NUMERICAL:
         blocks = found.x if program.activation == "relu" else (found.x,)
         bounds.try_primal(np.concatenate([factor.to_internal(x) for x in blocks]))
         none = np.zeros(bounds.patterns.shape)

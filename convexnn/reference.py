@@ -10,6 +10,9 @@ from convexnn.program import Program
 from farkas.result import make_result
 from farkas.status import Status
 
+# cvxpy's words for an answer; "inaccurate" ones come with a warning of cvxpy.
+_STATUS = {"optimal": Status.CONVERGED, "optimal_inaccurate": Status.STALLED}
+
 
 def reference_cvxpy(
     X: ArrayLike,
@@ -80,15 +83,15 @@ def reference_cvxpy(
     )
     try:
         problem.solve(solver=solver, **solver_options)
+        status = _STATUS.get(problem.status, Status.NUMERICAL)
     except cp.SolverError:
-        solved = False
-    else:
-        solved = problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE)
+        status = Status.NUMERICAL
+    solved = status is not Status.NUMERICAL
     values = [np.asarray(block.value) for block in blocks] if solved else [None, None]
     return make_result(
         tuple(values) if activation == "relu" else values[0],
         fun=float(problem.value) if solved else float("nan"),
-        status=Status.CONVERGED if solved else Status.NUMERICAL,
+        status=status,
         nit=int(problem.solver_stats.num_iters or 0) if solved else 0,
         elapsed=float(problem.solver_stats.solve_time or 0.0) if solved else 0.0,
         theta=None if not solved else np.asarray(prediction.dual_value),
