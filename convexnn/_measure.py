@@ -33,11 +33,12 @@ HUBER_DELTA = 1.35  # 95 % efficiency at the normal distribution (Huber, 1981)
 # Cone violation, relative to |x_k| |v|, that counts as rounding of a feasible point.
 FEASIBILITY = 1e-12
 
-# A row counts as lying on a hyperplane below this cosine.
-ON_HYPERPLANE = 1e-12
-
 # Unit vectors closer than this to one line span the same hyperplane.
 PARALLEL = 1e-10
+
+# A row counts as lying on a hyperplane below this cosine. Larger than PARALLEL, so that
+# no gate lies between two hyperplanes that count as one.
+ON_HYPERPLANE = 2e-10
 
 
 class Loss(NamedTuple):
@@ -122,8 +123,8 @@ def measure_two_layer(
     witness : mapping
         ``patterns`` (n, P) 0/1; ``V`` and, for ReLU, ``W`` of shape (d, P) or
         (C, d, P), where d = d0 + 1 if an intercept column is appended; ``theta`` (n,)
-        or (n, C); for ReLU the nonzero multipliers ``multiplier_value`` at the flat
-        ``multiplier_index`` into shape (C, 2, P, n). ``gates`` (d, P) with
+        or (n, C), not read with ``alpha=0``; for ReLU the nonzero multipliers
+        ``multiplier_value`` at the flat ``multiplier_index`` into (C, 2, P, n). ``gates`` (d, P) with
         ``scope="global"``.
     parameters : mapping
         ``alpha``, ``loss``, ``activation`` ("relu", "gated"), ``scope`` ("patterns",
@@ -151,6 +152,8 @@ def measure_two_layer(
         raise CertificateError(f"alpha={alpha!r} must be positive (gated: >= 0).")
     X = with_intercept(X, float(parameters["intercept"]))
     Y = encode_targets(y, str(parameters["encoding"]))
+    if len(Y) != len(X):
+        raise CertificateError(f"y must have {len(X)} rows, got {len(Y)}.")
     loss = LOSSES[str(parameters["loss"])]
     if loss.labels and not np.isin(Y, (-1.0, 1.0)).all():
         raise CertificateError("the targets of this loss must be -1 or +1.")
@@ -159,7 +162,8 @@ def measure_two_layer(
         raise CertificateError("patterns must be an (n, P) array of 0 and 1.")
     S = 2.0 * D - 1.0
     shape = (Y.shape[1], X.shape[1], D.shape[1])
-    theta = loss.project(_reshaped("theta", witness["theta"], Y.shape), Y)
+    theta = _reshaped("theta", witness["theta"], Y.shape) if alpha > 0 else Y
+    theta = loss.project(theta, Y)
     V = _reshaped("V", witness["V"], shape)
     W = _reshaped("W", witness["W"], shape) if relu else None
     lam = _multipliers(witness, (shape[0], 2, *D.T.shape)) if relu else None
@@ -170,22 +174,26 @@ def measure_two_layer(
         y_c, theta_c = Y[:, c], theta[:, c]
         if relu:
             parts = _primal_relu(X, y_c, D, S, V[c], W[c], lam[c], alpha, loss)
-            slack += parts[1]
-            violation = max(violation, parts[2])
-            network += parts[3]
+            value, lost, violated, real = parts
+            violation = max(violation, violated)
+            network += real
         else:
             z = np.sum(D * (X @ V[c]), axis=1)
-            parts = (math.fsum(loss.value(z, y_c)) + alpha * _norms(V[c]),)
-        upper += parts[0]
+            value, lost = math.fsum(loss.value(z, y_c)) + alpha * _norms(V[c]), 0.0
+            if alpha == 0:
+                theta_c = loss.theta(z, y_c)
+        upper += value
         norm = _dual_norm(X, D, S, theta_c, lam[c] if relu else None)
         dual_norm = max(dual_norm, norm)
         if alpha > 0:
-            lower += _dual_value(theta_c, y_c, norm / alpha, loss)
+            value, multiple = _dual_value(theta_c, y_c, norm / alpha, loss)
+            lower += value
+            slack += multiple * lost
 
     if alpha == 0:
         at_zero = loss.theta(np.zeros_like(Y), Y)
         slopes = (X.T @ (D * at_zero[:, [c]]) for c in range(shape[0]))
-        steepest = max(float(np.linalg.norm(G, axis=0).max()) for G in slopes)
+        steepest = max(float(lengths(G, axis=0).max()) for G in slopes)
         return Measurement(
             kind="kkt_residual",
             value=dual_norm,
@@ -228,18 +236,18 @@ def _primal_relu(
     """Program value, rounding slack, cone violation and value as a real network.
 
     A point outside the cones has value ``inf``. Inside rounding of them, weak duality
-    may lose up to ``lam'violation``; the slack adds it back.
+    may lose up to ``lam'violation``, the slack.
     """
     XV, XW = X @ V, X @ W
     penalty = alpha * (_norms(V) + _norms(W))
     value = math.fsum(loss.value(np.sum(D * (XV - XW), axis=1), y)) + penalty
     real = np.sum(np.maximum(XV, 0.0) - np.maximum(XW, 0.0), axis=1)
     network = math.fsum(loss.value(real, y)) + penalty
-    rows = np.linalg.norm(X, axis=1)[:, None]
+    rows = lengths(X, axis=1)[:, None]
     slack = violation = 0.0
     for block, product, multipliers in ((V, XV, lam[0]), (W, XW, lam[1])):
         outside = np.maximum(-S * product, 0.0)
-        if (outside > FEASIBILITY * rows * np.linalg.norm(block, axis=0)).any():
+        if (outside > FEASIBILITY * rows * lengths(block, axis=0)).any():
             value = math.inf
         slack += math.fsum((multipliers.T * outside).ravel())
         violation = max(violation, float(outside.max(initial=0.0)))
@@ -258,14 +266,20 @@ def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) ->
         blocks = [G + X.T @ (S * lam[0].T), -G + X.T @ (S * lam[1].T)]
         errors = [sizes + np.abs(X).T @ part.T for part in lam]
     unit = (len(X) + 2) * np.finfo(np.float64).eps
-    return max(
-        float(np.linalg.norm(np.abs(block) + unit * error, axis=0).max())
+    norms = [
+        lengths(np.abs(block) + unit * error, axis=0)
         for block, error in zip(blocks, errors, strict=True)
-    )
+    ]
+    largest = float(np.max(norms))  # NaN if any is, unlike the built-in function
+    if not math.isfinite(largest):
+        raise CertificateError("the dual point overflows.")
+    return largest
 
 
-def _dual_value(theta: Array, y: Array, dual_norm: float, loss: Loss) -> float:
-    """Best value of the dual on the multiples ``s theta`` that are feasible.
+def _dual_value(
+    theta: Array, y: Array, dual_norm: float, loss: Loss
+) -> tuple[float, float]:
+    """Best value of the dual on the multiples ``s theta`` that are feasible, and s.
 
     ``dual_norm`` is the largest block norm over alpha; multipliers scale along.
     """
@@ -276,7 +290,7 @@ def _dual_value(theta: Array, y: Array, dual_norm: float, loss: Loss) -> float:
         s = min(max(math.fsum(theta * y) / square, 0.0), largest) if square else 0.0
     else:
         s = min(1.0, largest)
-    return math.fsum(loss.dual(s * theta, y))
+    return math.fsum(loss.dual(s * theta, y)), s
 
 
 def _scope(
@@ -297,7 +311,10 @@ def _scope(
         )
     if not is_complete(X, D, np.asarray(witness["gates"], dtype=np.float64)):
         raise CertificateError("the pattern list is not complete.")
-    return "networks of any width: every activation pattern is in the list"
+    return (
+        "networks of any width: every activation pattern is in the list "
+        f"(hyperplanes within {PARALLEL:g} of each other count as one)"
+    )
 
 
 def is_complete(X: Array, D: Array, gates: Array) -> bool:
@@ -322,9 +339,9 @@ def is_complete(X: Array, D: Array, gates: Array) -> bool:
     """
     if gates.shape != (X.shape[1], D.shape[1]):
         return False
-    rows = np.linalg.norm(X, axis=1)
+    rows = lengths(X, axis=1)
     products = X @ gates
-    margin = ON_HYPERPLANE * rows[:, None] * np.linalg.norm(gates, axis=0)
+    margin = ON_HYPERPLANE * rows[:, None] * lengths(gates, axis=0)
     strict = (np.abs(products) > margin) | (rows[:, None] == 0)
     if not strict.all() or ((products >= 0) != (D > 0)).any():
         return False
@@ -380,7 +397,7 @@ def distinct_lines(X: Array) -> Array:
     ndarray of shape (m, d)
         First representatives, in order.
     """
-    norms = np.linalg.norm(X, axis=1)
+    norms = lengths(X, axis=1)
     units = X[norms > 0] / norms[norms > 0, None]
     cosines = units @ units.T
     repeated = np.zeros(len(units), dtype=bool)
@@ -418,6 +435,25 @@ def hyperplane_basis(normal: Array) -> Array:
     basis = -np.outer(mirror, mirror[1:]) / abs(mirror[0])
     basis[1:] += np.eye(len(normal) - 1)
     return basis
+
+
+def lengths(vectors: Array, axis: int) -> Array:
+    """Return Euclidean norms whose squares neither overflow nor underflow.
+
+    Parameters
+    ----------
+    vectors : ndarray
+        Vectors along ``axis``.
+    axis : int
+        Axis to reduce.
+
+    Returns
+    -------
+    ndarray
+    """
+    size = np.abs(vectors).max(axis=axis, keepdims=True, initial=0.0)
+    size[size == 0] = 1.0
+    return np.squeeze(size, axis) * np.linalg.norm(vectors / size, axis=axis)
 
 
 def with_intercept(X: Array, intercept: float) -> Array:
@@ -468,7 +504,9 @@ def _multipliers(witness: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) ->
 
 def _reshaped(name: str, value: NDArray[Any], shape: tuple[int, ...]) -> Array:
     array = np.asarray(value, dtype=np.float64)
-    if array.shape not in (shape, shape[1:] if len(shape) == 3 else shape[:1]):
+    outputs = 0 if len(shape) == 3 else 1  # an axis of length 1 may be left out
+    single = shape[:outputs] + shape[outputs + 1 :] if shape[outputs] == 1 else shape
+    if array.shape not in (shape, single):
         raise CertificateError(f"{name} must have shape {shape}, got {array.shape}.")
     if not np.isfinite(array).all():
         raise CertificateError(f"{name} must be finite.")
@@ -476,4 +514,4 @@ def _reshaped(name: str, value: NDArray[Any], shape: tuple[int, ...]) -> Array:
 
 
 def _norms(blocks: Array) -> float:
-    return math.fsum(np.linalg.norm(blocks, axis=0))
+    return math.fsum(lengths(blocks, axis=0))

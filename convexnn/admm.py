@@ -166,6 +166,7 @@ class Iteration:
         self._products = np.zeros((m, n))
         self.prediction = np.zeros(n)  # F u
         self._transposed = np.ascontiguousarray(factor.A.T)
+        self._before = self.point  # what the prox was applied to
         self._project = None
         if factor.relu:
             patterns = np.concatenate([factor.D, factor.D])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Images that are combined, and iterations between two combinations: the plain steps
-# in between damp what the combination cannot see. Measured on breast cancer and diabetes.
+# Images that are combined, and iterations between two combinations: the plain steps in
+# between damp what the combination cannot see. Measured on breast cancer and diabetes.
 MEMORY = 15
 INTERVAL = 5
 

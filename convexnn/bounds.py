@@ -99,6 +99,7 @@ class Bounds:
         With ``project`` the multipliers of the blocks that bind are improved by exact
         projections onto their cones.
         """
+        theta = self.loss.project(theta, self.y)
         lower, norms = self._dual_bound(theta, multipliers)
         if project and self.factor.relu:
             binding = np.flatnonzero(norms > self.alpha)
@@ -115,7 +116,7 @@ class Bounds:
             self.lower, self.theta, self.multipliers = lower, theta, multipliers
 
     def zero_is_optimal(self) -> bool:
-        """Whether the zero network attains its lower bound (alpha is at least alpha_max).
+        """Whether the zero network is optimal: alpha is at least alpha_max.
 
         Blocks are projected in the order of their gradients, until one refutes it.
         """
@@ -139,7 +140,9 @@ class Bounds:
     def witness(self) -> dict[str, Array]:
         """Return the arrays that the certificate needs, in the user's coordinates."""
         P = len(self.factor.D)
-        witness = {"V": self.factor.to_user(self.blocks[:P]), "theta": self.theta}
+        witness = {"V": self.factor.to_user(self.blocks[:P])}
+        if self.alpha > 0:
+            witness["theta"] = self.theta
         if self.factor.relu:
             index = np.flatnonzero(self.multipliers)
             witness["W"] = self.factor.to_user(self.blocks[P:])

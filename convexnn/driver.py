@@ -4,7 +4,6 @@ ADMM (admm.py) moves a point; bounds.py turns it into a feasible point and a dua
 """
 
 import dataclasses
-import math
 import time
 from typing import Any
 
@@ -122,7 +121,10 @@ class _Driver:
                 status = Status.CONVERGED
         self._record(force=True)
         if status is not Status.CALLBACK:
-            self._tell(final=True)
+            try:
+                self._tell(final=True)
+            except KeyboardInterrupt:
+                interrupted = True
         return Solution(
             bounds=self.bounds,
             status=status,
@@ -217,8 +219,6 @@ def _least_norm(program: Program, factor: Factor, begun: float) -> Solution:
     bounds = Bounds(factor, program.y, 0.0, program.loss)
     bounds.blocks = (factor.D * x) @ factor.A
     bounds.upper, _ = bounds.objective(bounds.blocks)
-    z = np.sum(factor.D * (bounds.blocks @ factor.A.T), axis=0)
-    bounds.theta = program.y - z
     elapsed = time.perf_counter() - begun
     return Solution(bounds, Status.CONVERGED, 1, elapsed, {}, {}, False)
 

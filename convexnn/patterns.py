@@ -18,6 +18,7 @@ from convexnn._measure import (
     ON_HYPERPLANE,
     distinct_lines,
     hyperplane_basis,
+    lengths,
 )
 from farkas.parallel import seed_sequence
 
@@ -201,7 +202,7 @@ def enumerate_patterns(X: ArrayLike) -> PatternSet:
 def pattern_of(X: Array, gates: Array) -> NDArray[np.bool_]:
     """Return ``X @ gates >= 0``, with rows on a hyperplane up to rounding as on it."""
     products = X @ gates
-    sizes = np.linalg.norm(X, axis=1)[:, None] * np.linalg.norm(gates, axis=0)
+    sizes = lengths(X, axis=1)[:, None] * lengths(gates, axis=0)
     return products >= -np.finfo(np.float64).eps * sizes
 
 

@@ -143,6 +143,7 @@ def as_patterns(patterns: "ArrayLike | PatternSet", X: Array) -> PatternSet:
 
 
 def check_start(x0: tuple[ArrayLike, ...], program: Program) -> tuple[Array, ...]:
+    """Return the start as arrays that fit the program, or raise ValueError."""
     shape = (program.X.shape[1], len(program.patterns))
     parts = tuple(np.asarray(part, dtype=np.float64) for part in x0)
     expected = 2 if program.activation == "relu" else 1

@@ -241,16 +241,15 @@ def mint(
     if len(parts) == 1:
         witness |= parts[0]
     else:
-        witness["theta"] = np.stack([part["theta"] for part in parts], axis=1)
         size = 2 * patterns.D.size
-        for name in parts[0].keys() - {"theta"}:
+        for name in parts[0]:
+            arrays = [part[name] for part in parts]
             if name == "multiplier_index":
-                arrays = [c * size + part[name] for c, part in enumerate(parts)]
+                arrays = [c * size + array for c, array in enumerate(arrays)]
+            if name.startswith("multiplier"):
                 witness[name] = np.concatenate(arrays)
-            elif name == "multiplier_value":
-                witness[name] = np.concatenate([part[name] for part in parts])
             else:
-                witness[name] = np.stack([part[name] for part in parts])
+                witness[name] = np.stack(arrays, axis=1 if name == "theta" else 0)
     return certify(PROBLEM, data, witness, parameters, tolerance=tol)
 
 

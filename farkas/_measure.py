@@ -61,13 +61,15 @@ def measure_lasso(
     if not 0 < alpha < math.inf:
         raise CertificateError(f"alpha={alpha!r} must be positive and finite.")
     r = y - X @ w
-    upper = 0.5 * _sum_of_squares(r) + alpha * math.fsum(np.abs(w))
+    upper = 0.5 * _sum_of_squares(r) + alpha * _sum(np.abs(w))
     theta = _vector("theta", witness.get("theta", r / alpha), rows)
     slopes = np.abs(X.T @ theta)
     # A bound on their rounding error (Higham, 2002, eq. 3.5) keeps theta feasible.
     error = rows * EPS * (np.abs(X).T @ np.abs(theta))
     theta = theta / max(float(np.max(slopes + error, initial=0.0)), 1.0)
     half = 0.5 * _sum_of_squares(y)
+    if half == math.inf:
+        raise CertificateError("the squares of y exceed all floats; rescale y.")
     scale = half or 1.0
     lower = half - 0.5 * _sum_of_squares(y - alpha * theta)
     if upper - lower < -ROUNDING * scale:
@@ -173,4 +175,12 @@ def _vector(name: str, value: NDArray[Any], length: int) -> Array:
 
 
 def _sum_of_squares(vector: Array) -> float:
-    return math.fsum(vector * vector)
+    with np.errstate(over="ignore"):
+        return _sum(vector * vector)
+
+
+def _sum(terms: Array) -> float:
+    try:
+        return math.fsum(terms)
+    except OverflowError:
+        return math.inf

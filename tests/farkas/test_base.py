@@ -175,6 +175,17 @@ def test_attributes_are_reconstructed_only_when_asked():
         solver_callback(Spy())(intermediate_result=OptimizeResult())
 
 
+def test_without_reconstruction_attributes_there_is_no_estimator_to_hand_out():
+    class Curious(Spy):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            self.scores.append(fitted_estimator)
+
+    spy = Curious()
+    callback = ToyLasso().set_callbacks(spy)._solver_callback(X, y)
+    callback(intermediate_result=OptimizeResult())
+    assert spy.scores == [None]
+
+
 def test_callbacks_are_torn_down_when_the_solver_fails():
     spy = Spy()
     model = ToyLasso(fail_at=3).set_callbacks(spy)

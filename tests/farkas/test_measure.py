@@ -15,7 +15,6 @@ from sklearn.linear_model import Lasso
 import farkas
 from farkas import CertificateError, Guarantee, _measure
 from farkas._measure import EPS, measure_infeasibility, measure_lasso
-from farkas.testing import tampered
 
 X = np.array([[1.0, 0], [0, 2], [1, 1]])
 Y = np.array([1.0, 2, 3])
@@ -134,6 +133,18 @@ def test_nan_in_the_matrix_certifies_nothing():
             {"alpha": 0.5},
             tolerance=1.0,
         )
+
+
+@pytest.mark.parametrize("size", [1e154, 1e200])
+def test_squares_beyond_the_range_of_floats_are_refused(size):
+    # The squares of 1e154 are finite but their sum is not.
+    with pytest.raises(CertificateError, match="rescale y"):
+        farkas.certify_lasso(X, np.full(3, size), [0, 0], alpha=0.5)
+
+
+def test_a_candidate_beyond_the_range_of_floats_claims_no_upper_bound():
+    found = lasso([1e200, 0], [0.0, 0.0, 0.0])
+    assert (found.lower, found.upper, found.value) == (0.0, np.inf, np.inf)
 
 
 numbers = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
@@ -298,31 +309,6 @@ def test_products_are_correctly_rounded(pair):
     except CertificateError:  # a product below the range of exact splitting
         products = np.abs(a * b)
         assert (products[(a != 0) & (b != 0)] < 2.0**-900).any()
-
-
-# Forgeries --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("w", [[0, 0], [1.2, 1.0], SOLUTION], ids=str)
-def test_no_forgery_of_a_lasso_certificate_verifies(w):
-    certificate = farkas.certify_lasso(X, Y, w, alpha=0.5)
-    assert farkas.verify(certificate, X, Y)
-    accepted = [
-        name
-        for name, forged, data in tampered(certificate, (X, Y))
-        if farkas.verify(forged, *data)
-    ]
-    assert accepted == []
-
-
-def test_no_forgery_of_a_proof_of_infeasibility_verifies():
-    certificate = farkas.certify_infeasible(A, B)
-    accepted = [
-        name
-        for name, forged, data in tampered(certificate, (A, B))
-        if farkas.verify(forged, *data)
-    ]
-    assert accepted == []
 
 
 def test_a_proof_of_infeasibility_fails_on_other_data_by_arithmetic_alone():

@@ -1,0 +1,217 @@
+"""Behaviour of the two estimators beyond what every estimator must do."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.datasets import load_iris
+
+import farkas
+from convexnn import ConvexMLPClassifier, ConvexMLPRegressor, sample_patterns
+from farkas.status import Status
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((40, 3))
+LABELS = np.where(X[:, 0] * X[:, 1] > 0, "same", "other")
+TARGETS = np.abs(X[:, 0]) - X[:, 1]
+
+
+def classifier(**parameters):
+    return ConvexMLPClassifier(**{"n_patterns": 15, "random_state": 0} | parameters)
+
+
+def regressor(**parameters):
+    return ConvexMLPRegressor(**{"n_patterns": 15, "random_state": 0} | parameters)
+
+
+BAD = [
+    ({"alpha": -1.0}, ValueError, "alpha=-1.0"),
+    ({"alpha": 0}, ValueError, "alpha=0 "),
+    ({"n_patterns": 0}, ValueError, "n_patterns"),
+    ({"n_patterns": 2.5}, TypeError, "n_patterns"),
+    ({"patterns": np.full((40, 2), 2)}, ValueError, "patterns must hold 0 and 1"),
+    ({"patterns": np.ones((3, 2))}, ValueError, "patterns must have shape"),
+    ({"patterns": "magic"}, ValueError, "patterns='magic'"),
+    ({"patterns": "all"}, ValueError, "use sample_patterns"),
+    ({"loss": "absolute"}, ValueError, "loss='absolute'"),
+    ({"loss": "huber"}, ValueError, "loss='huber'"),
+    ({"solver": "sgd"}, ValueError, "solver='sgd'"),
+    ({"activation": "tanh"}, ValueError, "activation='tanh'"),
+    ({"certificate": "yes"}, ValueError, "certificate='yes'"),
+    ({"certificate": "global"}, ValueError, "certificate='global' needs"),
+    ({"tol": -1.0}, ValueError, "tol=-1.0"),
+    ({"max_iter": 0}, ValueError, "max_iter=0"),
+    ({"max_time": -1}, ValueError, "max_time=-1"),
+    ({"rho": -1.0}, ValueError, "rho=-1.0"),
+    ({"intercept_scaling": 0}, ValueError, "intercept_scaling"),
+    ({"verbose": 7}, ValueError, "verbose=7"),
+    (
+        {"activation": "gated", "patterns": np.ones((40, 2))},
+        ValueError,
+        "patterns without gates",
+    ),
+]
+
+
+@pytest.mark.parametrize(("parameters", "error", "message"), BAD)
+def test_bad_parameters_are_named(parameters, error, message):
+    data = np.column_stack([X, RNG.standard_normal((40, 9))])
+    with pytest.raises(error, match=message):
+        classifier(**parameters).fit(data, LABELS)
+
+
+def test_bad_data_are_refused():
+    with pytest.raises(ValueError, match="class"):
+        classifier().fit(X, np.ones(40))
+    with pytest.raises(ValueError, match="Unknown label type"):
+        classifier().fit(X, TARGETS)
+    with pytest.raises(ValueError, match="NaN"):
+        classifier().fit(np.where(X > 2, np.nan, X), LABELS)
+    with pytest.raises(ValueError, match="infinity"):
+        regressor().fit(X, np.where(TARGETS > 1, np.inf, TARGETS))
+    with pytest.raises(TypeError, match="[Ss]parse"):
+        classifier().fit(csr_array(X), LABELS)
+    with pytest.raises(ValueError, match="features"):
+        classifier().fit(X, LABELS).predict(X[:, :2])
+
+
+def test_network_has_the_layout_of_scikit_learn():
+    model = classifier(alpha=0.3).fit(X, LABELS)
+    hidden, output = model.coefs_
+    assert hidden.shape == (3, model.n_hidden_)
+    assert output.shape == (model.n_hidden_, 1)
+    forward = np.maximum(X @ hidden + model.intercepts_[0], 0) @ output
+    forward = forward + model.intercepts_[1]
+    assert model.decision_function(X) == pytest.approx(forward.ravel())
+    network = np.vstack([hidden, model.intercepts_[0]])
+    penalty = 0.15 * (np.sum(network**2) + np.sum(output**2))
+    y = np.where(LABELS == "same", 1.0, -1.0)
+    loss = 0.5 * np.sum((forward.ravel() - y) ** 2)
+    assert model.objective_ == pytest.approx(loss + penalty, rel=1e-6)
+    assert model.lower_bound_ <= model.objective_
+    assert model.gap_ == pytest.approx(model.certificate_.gap)
+
+
+def test_three_classes_share_one_certificate():
+    data, labels = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[labels]
+    data = (data - data.mean(axis=0)) / data.std(axis=0)
+    model = classifier(alpha=1.0).fit(data, names)
+    assert model.score(data, names) > 0.95
+    assert model.decision_function(data).shape == (150, 3)
+    farkas.verify(model, data, names.tolist()).check()
+    assert not farkas.verify(model, data, np.roll(names, 1))
+    two = classifier(alpha=1.0, n_jobs=2).fit(data, names)
+    assert two.certificate_.to_json() == model.certificate_.to_json()
+
+
+def test_object_labels_verify():
+    labels = np.array(["10" if label == "same" else "9" for label in LABELS], object)
+    model = classifier(alpha=1.0).fit(X, labels)
+    farkas.verify(model, X, labels).check()
+    assert set(model.predict(X)) <= {"10", "9"}
+
+
+def test_probabilities_belong_to_the_logistic_loss():
+    assert not hasattr(classifier(), "predict_proba")
+    model = classifier(loss="logistic", alpha=0.3).fit(X, LABELS)
+    probability = model.predict_proba(X)
+    assert probability.sum(axis=1) == pytest.approx(1)
+    assert np.array_equal(model.classes_[probability.argmax(axis=1)], model.predict(X))
+    data, labels = load_iris(return_X_y=True)
+    many = classifier(loss="logistic", alpha=1.0).fit(data - 4, labels)
+    assert many.predict_proba(data - 4).sum(axis=1) == pytest.approx(1)
+
+
+def test_all_patterns_give_a_global_certificate():
+    model = classifier(patterns="all", certificate="global", alpha=0.1)
+    model.fit(X[:10, :2], LABELS[:10])
+    assert "any width" in model.certificate_.assumptions[0]
+    assert model.patterns_.complete
+    farkas.verify(model, X[:10, :2], LABELS[:10]).check()
+
+
+def test_certificate_can_be_left_out():
+    model = classifier(certificate=None).fit(X, LABELS)
+    assert model.certificate_ is None
+    assert model.gap_ <= 1e-4 * model.objective_ * (1 + 1e-9)
+    with pytest.raises(TypeError, match="holds no certificate"):
+        farkas.verify(model, X, LABELS)
+
+
+def test_cvxpy_as_second_opinion():
+    ours = regressor(alpha=0.5, tol=1e-7).fit(X, TARGETS)
+    other = regressor(alpha=0.5, solver="cvxpy").fit(X, TARGETS)
+    assert ours.certificate_.upper == pytest.approx(other.certificate_.upper, rel=1e-6)
+    assert ours.predict(X) == pytest.approx(other.predict(X), abs=1e-3)
+    farkas.verify(other, X, TARGETS).check()
+
+
+def test_several_outputs():
+    Y = np.column_stack([TARGETS, 2 * TARGETS, X[:, 2]])
+    model = regressor(alpha=0.5).fit(X, Y)
+    assert model.predict(X).shape == (40, 3)
+    single = regressor(alpha=0.5).fit(X, X[:, 2])
+    assert model.predict(X)[:, 2] == pytest.approx(single.predict(X))
+    farkas.verify(model, X, Y).check()
+
+
+def test_patterns_may_be_given():
+    data = np.column_stack([X, np.ones(40)])
+    patterns = sample_patterns(data, 15, random_state=0)
+    expected = regressor(alpha=0.5).fit(X, TARGETS).predict(X)
+    for given in (patterns, patterns.D, patterns.D.astype(int)):
+        model = regressor(alpha=0.5, patterns=given).fit(X, TARGETS)
+        assert model.predict(X) == pytest.approx(expected)
+
+
+def test_no_intercept():
+    model = regressor(fit_intercept=False, alpha=0.5).fit(X, TARGETS)
+    assert not model.intercepts_[0].any()
+    assert model.predict(np.zeros((1, 3))) == pytest.approx([0.0])
+    scaled = regressor(intercept_scaling=10.0, alpha=0.5).fit(X, TARGETS)
+    farkas.verify(scaled, X, TARGETS).check()
+
+
+def test_warm_start_keeps_the_gates():
+    model = regressor(warm_start=True, random_state=None, alpha=0.5).fit(X, TARGETS)
+    gates = model.patterns_.gates
+    model.set_params(alpha=0.4).fit(X, TARGETS)
+    assert np.array_equal(model.patterns_.gates, gates)
+    farkas.verify(model, X, TARGETS).check()
+    model.fit(X[:, :2], TARGETS)  # other columns: a fresh start
+    assert model.patterns_.gates.shape[0] == 3
+    given = classifier(warm_start=True, patterns=np.ones((40, 1))).fit(X, LABELS)
+    assert given.fit(X, LABELS).n_hidden_ <= 2  # one of each sign
+
+
+class Interrupt:
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if context.parent is not None:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_interrupt_keeps_a_fitted_certified_model():
+    for model, y in ((classifier(tol=1e-9), LABELS), (regressor(tol=1e-9), TARGETS)):
+        with pytest.raises(KeyboardInterrupt):
+            model.set_callbacks(Interrupt()).fit(X, y)
+        assert model.status_ is Status.CALLBACK
+        assert "Interrupted" in model.message_
+        assert model.predict(X).shape == (40,)
+        farkas.verify(model, X, y).check()
+
+
+def test_output_is_silent_unless_asked(capsys):
+    classifier().fit(X, LABELS)
+    assert capsys.readouterr().out == ""
+    classifier(verbose=2).fit(X, LABELS)
+    assert "ConvexMLPClassifier" in capsys.readouterr().out
