@@ -124,8 +124,8 @@ def measure_two_layer(
         ``patterns`` (n, P) 0/1; ``V`` and, for ReLU, ``W`` of shape (d, P) or
         (C, d, P), where d = d0 + 1 if an intercept column is appended; ``theta`` (n,)
         or (n, C), not read with ``alpha=0``; for ReLU the nonzero multipliers
-        ``multiplier_value`` at the flat ``multiplier_index`` into (C, 2, P, n). ``gates`` (d, P) with
-        ``scope="global"``.
+        ``multiplier_value`` at the flat ``multiplier_index`` into (C, 2, P, n);
+        ``gates`` (d, P) with ``scope="global"``.
     parameters : mapping
         ``alpha``, ``loss``, ``activation`` ("relu", "gated"), ``scope`` ("patterns",
         "global"), ``encoding`` ("none", "labels": one column of +-1 targets for two

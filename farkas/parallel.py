@@ -71,9 +71,10 @@ def _hold_inner_threads(n_workers: int) -> AbstractContextManager[Any]:
     from threadpoolctl import ThreadpoolController
 
     controller = ThreadpoolController()
-    current = [pool["num_threads"] for pool in controller.info()]
     share = max(1, cpu_count() // n_workers)
-    limit: AbstractContextManager[Any] = controller.limit(limits=min([share, *current]))
+    pools = controller.info()
+    above = {pool["prefix"]: share for pool in pools if pool["num_threads"] > share}
+    limit: AbstractContextManager[Any] = controller.limit(limits=above)
     return limit
 
 

@@ -209,8 +209,10 @@ def test_the_dual_norm_is_never_rounded_down(seed, exponent):
     for sign, multipliers in zip((1, -1), lam, strict=True):
         block = [
             sum(
-                (sign * int(D[k, 0]) * Fraction(theta[k])
-                + (2 * int(D[k, 0]) - 1) * Fraction(multipliers[k]))
+                (
+                    sign * int(D[k, 0]) * Fraction(theta[k])
+                    + (2 * int(D[k, 0]) - 1) * Fraction(multipliers[k])
+                )
                 * Fraction(X[k, j])
                 for k in range(n)
             )

@@ -74,7 +74,9 @@ def test_an_error_of_the_function_reaches_the_caller():
 
 
 def blas_threads(_=None):
-    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    # OpenMP counts its threads for each thread anew, so only BLAS can be compared.
+    pools = threadpoolctl.threadpool_info()
+    return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
 
 
 def test_threads_share_the_cores_among_their_blas_threads(monkeypatch):
@@ -84,7 +86,7 @@ def test_threads_share_the_cores_among_their_blas_threads(monkeypatch):
         assert max(outside) == 3
         with joblib.parallel_config(backend="threading"):
             inside = pmap(blas_threads, range(2), n_jobs=2)
-        assert max(map(max, inside)) == 2
+        assert inside == [[min(number, 2) for number in outside]] * 2
         assert blas_threads() == outside
 
 
