@@ -34,11 +34,11 @@ HUBER_DELTA = 1.35  # 95 % efficiency at the normal distribution (Huber, 1981)
 FEASIBILITY = 1e-12
 
 # Unit vectors closer than this to one line span the same hyperplane.
-PARALLEL = 1e-10
+PARALLEL = 1e-12
 
 # A row counts as lying on a hyperplane below this cosine. Larger than PARALLEL, so that
 # no gate lies between two hyperplanes that count as one.
-ON_HYPERPLANE = 2e-10
+ON_HYPERPLANE = 2e-12
 
 
 class Loss(NamedTuple):
@@ -339,6 +339,8 @@ def is_complete(X: Array, D: Array, gates: Array) -> bool:
     """
     if gates.shape != (X.shape[1], D.shape[1]):
         return False
+    exponents = column_exponents(X)
+    X, gates = np.ldexp(X, -exponents), np.ldexp(gates, exponents[:, None])
     rows = lengths(X, axis=1)
     products = X @ gates
     margin = ON_HYPERPLANE * rows[:, None] * lengths(gates, axis=0)
@@ -435,6 +437,24 @@ def hyperplane_basis(normal: Array) -> Array:
     basis = -np.outer(mirror, mirror[1:]) / abs(mirror[0])
     basis[1:] += np.eye(len(normal) - 1)
     return basis
+
+
+def column_exponents(X: Array) -> NDArray[np.int32]:
+    """Return the powers of two by which ``ldexp`` brings the columns to one size.
+
+    Patterns do not depend on the units of the columns, angles between rows do.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Data.
+
+    Returns
+    -------
+    ndarray of shape (d,), int
+    """
+    _, exponents = np.frexp(np.abs(X).max(axis=0, initial=0.0))
+    return np.clip(exponents, -1000, 1000)  # so that the inverse can be represented
 
 
 def lengths(vectors: Array, axis: int) -> Array:

@@ -2,14 +2,12 @@
 
 import dataclasses
 import math
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convexnn._measure import encode_targets, with_intercept
@@ -24,7 +22,7 @@ from convexnn.patterns import (
 )
 from convexnn.program import Program, Settings, as_patterns, check_alpha
 from convexnn.programs import final_status, mint
-from farkas.base import CertifiedMixin, check_choice
+from farkas.base import CertifiedMixin, check_choice, check_number
 from farkas.parallel import pmap
 from farkas.status import Status
 
@@ -83,15 +81,10 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         if isinstance(self.patterns, str):
             check_choice("patterns", self.patterns, (*_SAMPLERS, "all"))
         check_alpha(self.alpha, self.activation, self.loss)
-        check_scalar(self.n_patterns, "n_patterns", Integral, min_val=1)
+        check_number("n_patterns", self.n_patterns, low=1, integer=True)
         if self.fit_intercept:
-            check_scalar(
-                self.intercept_scaling,
-                "intercept_scaling",
-                Real,
-                min_val=0,
-                max_val=math.inf,
-                include_boundaries="neither",
+            check_number(
+                "intercept_scaling", self.intercept_scaling, low=0, inclusive="neither"
             )
         settings = Settings.validated(
             self.tol,

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexnn._measure import (
     ON_HYPERPLANE,
+    column_exponents,
     distinct_lines,
     hyperplane_basis,
     lengths,
@@ -185,6 +186,8 @@ def enumerate_patterns(X: ArrayLike) -> PatternSet:
     14
     """
     X = as_matrix(X)
+    exponents = column_exponents(X)
+    X = np.ldexp(X, -exponents)
     _, singular, basis = np.linalg.svd(X, full_matrices=False)
     tolerance = max(X.shape) * np.finfo(np.float64).eps * singular.max(initial=0.0)
     basis = basis[singular > tolerance]
@@ -196,7 +199,8 @@ def enumerate_patterns(X: ArrayLike) -> PatternSet:
             "patterns to enumerate; use sample_patterns."
         )
     gates = basis.T @ _cells(normals).T if rank else np.zeros((X.shape[1], 1))
-    return PatternSet(pattern_of(X, gates), gates, complete=True)
+    D = pattern_of(X, gates)
+    return PatternSet(D, np.ldexp(gates, -exponents[:, None]), complete=True)
 
 
 def pattern_of(X: Array, gates: Array) -> NDArray[np.bool_]:

@@ -146,9 +146,10 @@ import sys, time
 start = time.perf_counter()
 import {BASE}
 middle = time.perf_counter()
+before = set(sys.modules)  # scikit-learn itself loads pandas where it is installed
 from {{package}} import *
 print((time.perf_counter() - middle) / (middle - start))
-print(*[name for name in {HEAVY} if name in sys.modules])
+print(*[name for name in {HEAVY} if name in sys.modules and name not in before])
 """
 
 

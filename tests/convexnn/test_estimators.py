@@ -43,6 +43,7 @@ BAD = [
     ({"max_time": -1}, ValueError, "max_time=-1"),
     ({"rho": -1.0}, ValueError, "rho=-1.0"),
     ({"intercept_scaling": 0}, ValueError, "intercept_scaling"),
+    ({"intercept_scaling": np.nan}, ValueError, "intercept_scaling"),
     ({"verbose": 7}, ValueError, "verbose=7"),
     (
         {"activation": "gated", "patterns": np.ones((40, 2))},

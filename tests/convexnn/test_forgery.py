@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 import farkas
 from convexnn import enumerate_patterns, solve_gated, solve_relu
-from convexnn._measure import LOSSES, is_complete, lengths, measure_two_layer
+from convexnn._measure import (
+    LOSSES,
+    PARALLEL,
+    is_complete,
+    lengths,
+    measure_two_layer,
+)
 from farkas import CertificateError
 
 PROBLEM = "convexnn.two_layer/1"
@@ -257,11 +263,12 @@ def test_the_slack_scales_with_the_dual_point():
 
 
 def test_a_pattern_between_two_nearly_parallel_rows_does_not_replace_a_cell():
-    # Rows 1e-11 apart count as one line, which has two cells. Gates in the sliver
-    # between them must not count as the second.
-    rows = np.array([[1.0, 0.0], [-1.0, 1e-11]])
+    # Rows this close count as one line, which has two cells. Gates in the sliver between
+    # them must not count as the second.
+    apart = 0.9 * PARALLEL
+    rows = np.array([[1.0, 0.0], [-1.0, apart]])
     cells = np.array([[1.0, 0.0], [-1.0, 0.0]]).T
-    sliver = np.array([[5e-12, 1.0], [-5e-12, -1.0]]).T
+    sliver = np.array([[apart / 2, 1.0], [-apart / 2, -1.0]]).T
     assert is_complete(rows, rows @ cells >= 0, cells)
     for i, j in itertools.product(range(2), repeat=2):
         gates = np.column_stack([cells[:, i], sliver[:, j]])
@@ -322,14 +329,25 @@ def test_lengths_neither_overflow_nor_underflow(entries):
         assert found[0] == pytest.approx(expected, rel=1e-14, abs=1e-322)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_count_of_nearly_degenerate_arrangements_is_consistent(seed):
+@pytest.mark.parametrize("noise", [1e-17, 1e-16, 1e-15, 1e-8, 1e-6, 1e-4])
+@pytest.mark.parametrize("seed", range(6))
+def test_nearly_degenerate_data_are_enumerated_completely(seed, noise):
     rng = np.random.default_rng(seed)
-    rows = rng.integers(-2, 3, (7, 3)) + 10.0 ** rng.integers(-16, -4) * (
-        rng.standard_normal((7, 3))
-    )
+    d = 2 + seed % 3
+    rows = rng.integers(-2, 3, (7, d)) + noise * rng.standard_normal((7, d))
     patterns = enumerate_patterns(rows)
     assert is_complete(rows, patterns.D, patterns.gates)
+
+
+@pytest.mark.parametrize("units", [[1, 1e-3, 1e3], [1e-6, 1, 1e6], [1e-150, 1, 1e150]])
+def test_units_of_the_columns_do_not_change_the_patterns(units):
+    for seed in range(6):
+        rows = np.random.default_rng(seed).integers(-2, 3, (8, 3)).astype(float)
+        patterns = enumerate_patterns(rows * units)
+        assert is_complete(rows * units, patterns.D, patterns.gates)
+        expected = {tuple(column) for column in enumerate_patterns(rows).D.T}
+        assert {tuple(column) for column in patterns.D.T} == expected
+        assert np.array_equal(rows * units @ patterns.gates >= 0, patterns.D)
 
 
 def test_least_squares_is_graded_by_its_own_gradient():
