@@ -263,15 +263,17 @@ def test_the_slack_scales_with_the_dual_point():
 
 
 def test_a_pattern_between_two_nearly_parallel_rows_does_not_replace_a_cell():
-    # Rows this close count as one line, which has two cells. Gates in the sliver between
-    # them must not count as the second.
+    # Two rows this close count as one line. With a third row there are four cells, and
+    # gates in the sliver between the two must not stand in for one of them.
     apart = 0.9 * PARALLEL
-    rows = np.array([[1.0, 0.0], [-1.0, apart]])
-    cells = np.array([[1.0, 0.0], [-1.0, 0.0]]).T
+    rows = np.array([[1.0, 0.0], [-1.0, apart], [0.0, 1.0]])
+    cells = np.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]).T
     sliver = np.array([[apart / 2, 1.0], [-apart / 2, -1.0]]).T
     assert is_complete(rows, rows @ cells >= 0, cells)
-    for i, j in itertools.product(range(2), repeat=2):
-        gates = np.column_stack([cells[:, i], sliver[:, j]])
+    for i, j in itertools.product(range(4), range(2)):
+        gates = cells.copy()
+        gates[:, i] = sliver[:, j]
+        assert len(np.unique(rows @ gates >= 0, axis=1).T) == 4
         assert not is_complete(rows, rows @ gates >= 0, gates)
 
 
