@@ -6,7 +6,7 @@ belong to V and the others to W; patterns are (P, n), 0.0 or 1.0.
 
 import numpy as np
 
-from farkas.kernels import kernel
+from farkas.kernels import kernel, on_warmup
 
 
 @kernel(fastmath={"reassoc", "contract"})
@@ -287,3 +287,20 @@ def _solve_passive(A, pattern, g, passive, count, L, out):
         for b in range(a + 1, count):
             value -= L[b, a] * out[b]
         out[a] = value / L[a, a]
+
+
+@on_warmup
+def compile_all():
+    """Call every kernel that Python code calls once, as the solver does."""
+    A, D, two = np.eye(2), np.ones((1, 2)), np.ones(2)
+    points, lam, factors = -np.ones((1, 2)), np.zeros((1, 2)), np.zeros((1, 2, 2))
+    passive, counts = np.zeros((1, 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    margins, centers = np.full((1, 2), -np.inf), np.zeros((1, 2))
+    gated_sum(D, D, two.copy())
+    shrink_blocks(points, 1.0, centers)
+    prox_logistic(two, two, 1.0, two.copy())
+    factor_passive(A, A, D, lam, passive, counts, factors)
+    project_cones(
+        A, A, two, D, points, lam, passive, counts, factors, margins, centers,
+        np.empty((1, 2)), -1.0, 1e-13, 9,
+    )  # fmt: skip

@@ -160,11 +160,10 @@ class Bounds:
             blocks = blocks + (self._signs * multipliers) @ self.factor.A
         norms = np.linalg.norm(blocks, axis=1)
         largest = self.alpha / max(float(norms.max()), np.finfo(np.float64).tiny)
-        if self.name == "squared":
+        s = largest if self.name == "squared" else min(1.0, largest)
+        if not self.loss.labels:
             square = float(theta @ theta)
-            s = min(max(float(theta @ self.y) / square, 0.0), largest) if square else 0
-        else:
-            s = min(1.0, largest)
+            s = min(max(float(theta @ self.y) / square, 0.0), s) if square else 0.0
         return float(self.loss.dual(s * theta, self.y).sum()), norms
 
     def _into_cones(self, blocks: Array, outside: NDArray[np.bool_]) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexnn import _kernels
+from convexnn._measure_cells import lengths
 from convexnn.patterns import as_matrix
 from farkas.kernels import prepare
 
@@ -52,7 +53,10 @@ def project_cone(g: ArrayLike, X: ArrayLike, d: ArrayLike) -> Array:
         raise ValueError("g must not contain NaN or infinity.")
     if pattern.shape != (len(X),) or not np.isin(pattern, (0.0, 1.0)).all():
         raise ValueError(f"d must be a 0/1 vector of shape ({len(X)},).")
-    return project_blocks(X, pattern[None, :], vector[None, :])[0][0]
+    # The cone does not depend on the lengths of the rows; their squares might overflow.
+    rows, size = lengths(X, axis=1)[:, None], float(np.abs(vector).max()) or 1.0
+    units = X / np.where(rows > 0, rows, 1.0)
+    return size * project_blocks(units, pattern[None, :], vector[None, :] / size)[0][0]
 
 
 def project_blocks(

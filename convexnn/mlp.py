@@ -108,7 +108,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         intercept = float(self.intercept_scaling) if self.fit_intercept else 0.0
         data = with_intercept(X, intercept)
         Y = encode_targets(np.asarray(y), encoding)
-        earlier = self._earlier_fit(data) if self.warm_start else None
+        earlier = self._earlier_fit(data, Y.shape[1]) if self.warm_start else None
         patterns = self._make_patterns(data, Y) if earlier is None else earlier[0]
         columns = range(Y.shape[1])
         programs = [
@@ -128,6 +128,8 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         solutions = self._solve_all(programs, starts, settings, X, y)
 
         self._weights = [solution.weights() for solution in solutions]
+        for name in ("coefs_", "intercepts_", "weights_"):  # of another activation
+            self.__dict__.pop(name, None)
         for name, value in self._network(self._weights, data).items():
             setattr(self, name, value)
         parameters = {
@@ -225,12 +227,17 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
             )
         return patterns
 
-    def _earlier_fit(self, data: Array) -> tuple[PatternSet, list[Any]] | None:
-        """Patterns and weights of the last fit, if they fit the new data."""
+    def _earlier_fit(
+        self, data: Array, n_outputs: int
+    ) -> tuple[PatternSet, list[Any]] | None:
+        """Patterns and weights of the last fit, if they fit the new program."""
         patterns = getattr(self, "patterns_", None)
         if patterns is None or patterns.gates.shape[0] != data.shape[1]:
             return None
-        if not patterns.gates.any():
+        if not patterns.gates.any() or self.certificate == "global":
+            return None
+        relu = self._weights[0][1].size > 0
+        if len(self._weights) != n_outputs or relu != (self.activation == "relu"):
             return None
         D = pattern_of(data, patterns.gates)
         return PatternSet(D, patterns.gates), self._weights

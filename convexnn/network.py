@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convexnn.patterns import pattern_of
+
 Array = NDArray[np.float64]
 
 # Blocks below this fraction of the largest are rounding, not units.
@@ -100,8 +102,8 @@ def gated_output(X: Array, gates: Array, weights: Array) -> Array:
     -------
     ndarray of shape (n, C)
     """
-    open_gates = X @ gates >= 0
-    return np.stack([np.sum(open_gates * (X @ u), axis=1) for u in weights], axis=1)
+    D = pattern_of(X, gates)
+    return np.stack([np.sum(D * (X @ u), axis=1) for u in weights], axis=1)
 
 
 def _merge(blocks: Array, signs: Array, X: Array) -> tuple[Array, Array]:

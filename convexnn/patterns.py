@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexnn._measure import (
+from convexnn._measure_cells import (
     ON_HYPERPLANE,
     column_exponents,
     distinct_lines,
@@ -41,7 +41,8 @@ class PatternSet:
     D : ndarray of shape (n, P), bool
         Pattern of each gate.
     gates : ndarray of shape (d, P)
-        ``D = (X @ gates >= 0)``.
+        ``D = (X @ gates >= 0)``, where rows on a hyperplane up to rounding count as
+        on it.
     complete : bool, default=False
         Whether the list holds every pattern that contributes to a network.
     """
@@ -137,7 +138,7 @@ def draw_patterns(
         batch = np.stack(
             [_GATES[method](rng, X, targets) for _ in range(n_patterns)], axis=1
         )
-        patterns = X @ batch >= 0
+        patterns = pattern_of(X, batch)
         keys = np.packbits(patterns, axis=0).T
         for j in np.flatnonzero(patterns.any(axis=0)):
             key = hashlib.blake2b(keys[j].tobytes(), digest_size=16).digest()
@@ -148,7 +149,7 @@ def draw_patterns(
         if len(columns) == n_patterns:
             break
     if not columns:  # every draw was all-zero; the opposite gate is all-one
-        gates, columns = [-batch[:, 0]], [X @ -batch[:, 0] >= 0]
+        gates, columns = [-batch[:, 0]], [pattern_of(X, -batch[:, :1])[:, 0]]
     return PatternSet(np.stack(columns, axis=1), np.stack(gates, axis=1))
 
 
@@ -207,7 +208,7 @@ def pattern_of(X: Array, gates: Array) -> NDArray[np.bool_]:
     """Return ``X @ gates >= 0``, with rows on a hyperplane up to rounding as on it."""
     products = X @ gates
     sizes = lengths(X, axis=1)[:, None] * lengths(gates, axis=0)
-    return products >= -np.finfo(np.float64).eps * sizes
+    return products >= -X.shape[1] * np.finfo(np.float64).eps * sizes
 
 
 def as_matrix(X: ArrayLike) -> Array:

@@ -25,6 +25,12 @@ class Program:
     loss: str
     activation: str
 
+    def __post_init__(self) -> None:
+        with np.errstate(over="ignore"):
+            at_zero = LOSSES[self.loss].value(np.zeros_like(self.y), self.y).sum()
+        if not np.isfinite(at_zero):
+            raise ValueError(f"y is too large: its loss {self.loss!r} overflows.")
+
     @classmethod
     def validated(
         cls,

@@ -16,11 +16,19 @@ import numpy as np
 import farkas
 from farkas.plotting import BLUE, GREY, ORANGE
 from farkas.report import render
-from farkas.sections import Figure, Section, certified, interval_figure, number_text
-
-_NAMES = {1: "after 1 pass", 2: "after 2 passes", 20: "after 20 passes"}
+from farkas.sections import (
+    Figure,
+    Fit,
+    Section,
+    certified,
+    interval_figure,
+    number_text,
+)
 
 PACKAGES = ("farkas", "convexnn", "sdl", "dfo", "graphs", "quantum")
+
+# The candidates of the first example: passes of coordinate descent, and their names.
+_PASSES = {1: "Lasso, 1 pass", 2: "Lasso, 2 passes", 20: "Lasso, 20 passes"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,6 +48,8 @@ def main(argv: Sequence[str]) -> int:
     ------
     ModuleNotFoundError
         With ``--plot``, if matplotlib is not installed.
+    IsADirectoryError
+        If the page cannot be written because a folder has its name.
     """
     options = _parser().parse_args(list(argv))
     drawable = importlib.util.find_spec("matplotlib") is not None
@@ -47,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
         raise ModuleNotFoundError(
             f"--plot {options.plot} needs matplotlib; install the extra farkas[plot]."
         )
+    _prepare(options.output)
     start = time.perf_counter()
     _warm_up()
     sections = list(_collect(PACKAGES))
@@ -78,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
         "--plot", type=Path, metavar="DIR", help="also write the figures as PNG"
     )
     return parser
+
+
+def _prepare(page: Path) -> None:
+    """Make the folder of ``page`` now: no minute of fitting is lost to a bad path."""
+    if page.is_dir():
+        raise IsADirectoryError(
+            f"--output {page} is a folder; name a file in it, for example "
+            f"{page / 'farkas-demo.html'}."
+        )
+    page.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _warm_up() -> None:
@@ -112,7 +133,7 @@ def _submodule(package: str, name: str) -> Any:
 
 
 def _tables(sections: Sequence[Section]) -> list[str]:
-    """Return the tables of certificates and of scores as text."""
+    """Return the certificates, what they assume, and the scores as text."""
     fits = [fit for section in sections for fit in section.fits]
     proofs = [
         (
@@ -128,7 +149,7 @@ def _tables(sections: Sequence[Section]) -> list[str]:
         for fit in fits
     ]
     head = "data model objective bound gap guarantee s re-check".split()
-    tables = [_table(head, proofs, "ll")]
+    tables = [_table(head, proofs, "ll"), *_assumptions(fits)]
     scores = [
         (section.fits[0].data, score.model, section.metric, f"{score.value:.3f}")
         + (score.setting, f"{score.seconds:.2f}", "certified" if score.ours else "")
@@ -137,6 +158,16 @@ def _tables(sections: Sequence[Section]) -> list[str]:
     ]
     head = "data model score held-out chosen s proof".split()
     return [*tables, _table(head, scores, "lll")] if scores else tables
+
+
+def _assumptions(fits: Sequence[Fit]) -> list[str]:
+    """Return, as one text or none, what each guarantee takes for granted."""
+    lines = [
+        f"{fit.data}: {fit.certificate.guarantee.value}, assuming {text}"
+        for fit in fits
+        for text in fit.certificate.assumptions
+    ]
+    return ["\n".join(lines)] if lines else []
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str) -> str:
@@ -192,14 +223,14 @@ def _lasso() -> Section:
 
     fits = [
         certified(
-            "Lasso",
-            _NAMES[passes],
+            "generated rows",
+            _PASSES[passes],
             lambda passes=passes: farkas.certify_lasso(  # type: ignore[misc]
                 X, y, candidate(passes), alpha=alpha
             ),
             (X, y),
         )
-        for passes in _NAMES
+        for passes in _PASSES
     ]
     return Section(
         package="farkas",

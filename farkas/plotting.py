@@ -150,16 +150,12 @@ def plot_certificate(obj: Any, *, ax: Any = None) -> Any:
 
 def _draw_bounds(ax: Any, position: Any, history: Mapping[str, NDArray[Any]]) -> None:
     """Put a panel with both bounds above ``ax``, sharing its x axis."""
-    from mpl_toolkits.axes_grid1 import (  # type: ignore[import-untyped]
-        make_axes_locatable,
-    )
-
     upper = np.asarray(history["objective"], dtype=float)
     lower = np.asarray(history["lower_bound"], dtype=float)
     known = np.isfinite(upper) & np.isfinite(lower)
     if not known.any():
         return
-    top = make_axes_locatable(ax).append_axes("top", "100%", pad=0.14, sharex=ax)
+    top = _panel_above(ax)
     x, upper, lower = position[known], upper[known], lower[known]
     top.fill_between(x, lower, upper, color=BLUE, alpha=0.16, lw=0)
     _line(top, x, upper, color=ORANGE, label="objective")
@@ -174,6 +170,24 @@ def _draw_bounds(ax: Any, position: Any, history: Mapping[str, NDArray[Any]]) ->
     top.set_ylabel("bounds")
     _tidy(top)
     top.legend(frameon=False, loc="best")
+    ax.figure.align_ylabels([top, ax])
+
+
+def _panel_above(ax: Any) -> Any:
+    """Halve the place of ``ax`` and return new axes in the upper half.
+
+    Axes in a grid stay in it, so that layout engines leave room for all labels.
+    """
+    spec = ax.get_subplotspec()
+    if spec is None:
+        left, bottom, width, height = ax.get_position().bounds
+        half = 0.47 * height
+        ax.set_position((left, bottom, width, half))
+        upper = (left, bottom + height - half, width, half)
+        return ax.figure.add_axes(upper, sharex=ax)
+    halves = spec.subgridspec(2, 1)
+    ax.set_subplotspec(halves[1])
+    return ax.figure.add_subplot(halves[0], sharex=ax)
 
 
 def _draw_interval(

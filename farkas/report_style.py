@@ -8,11 +8,13 @@ STYLE = """
   color-scheme: light dark;
   --page: #f4f5f7; --card: #ffffff; --ink: #1a1d21; --muted: #5b636d; --line: #d9dde2;
   --blue: #0072b2; --orange: #b34800; --green: #007a58; --tint: #e9f2f8;
+  --shade: rgb(0 0 0 / 0.16);
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #121417; --card: #1b1e22; --ink: #e8eaed; --muted: #a2abb5; --line: #363c44;
     --blue: #56b4e9; --orange: #f0894a; --green: #3ecf9f; --tint: #1f2d38;
+    --shade: rgb(255 255 255 / 0.16);
   }
 }
 * { box-sizing: border-box; }
@@ -50,7 +52,7 @@ dt { font-size: 0.85rem; color: var(--muted); }
 dd { margin: 0; font-variant-numeric: tabular-nums; }
 .facts { display: flex; flex-wrap: wrap; gap: 0.6rem 1.8rem; }
 .proof {
-  grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr));
+  grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr));
   background: var(--tint); border-radius: 0.6rem; padding: 1rem 1.2rem;
 }
 .proof dd { font-size: 1.2rem; font-weight: 600; }
@@ -61,11 +63,20 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 figure { margin: 0; max-width: 34rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { font-size: 0.88rem; color: var(--muted); margin-top: 0.4rem; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
+/* A shadow at an edge says that there is more beyond it; at the end it is covered. */
+.scroll {
+  overflow-x: auto; margin: 1rem 0;
+  background:
+    linear-gradient(to right, var(--card) 40%, transparent) left / 2rem 100%,
+    linear-gradient(to left, var(--card) 40%, transparent) right / 2rem 100%,
+    linear-gradient(to right, var(--shade), transparent) left / 0.8rem 100%,
+    linear-gradient(to left, var(--shade), transparent) right / 0.8rem 100%;
+  background-repeat: no-repeat; background-attachment: local, local, scroll, scroll;
+}
 table { border-collapse: collapse; width: 100%; font-size: 0.95rem; }
-caption { text-align: left; font-weight: 600; padding-bottom: 0.4rem; }
 th, td {
-  text-align: left; padding: 0.5rem 1rem 0.5rem 0; border-bottom: 1px solid var(--line);
+  text-align: left; padding: 0.5rem 1.4rem 0.5rem 0;
+  border-bottom: 1px solid var(--line);
   white-space: nowrap;
 }
 thead th { font-size: 0.85rem; font-weight: 500; color: var(--muted); }
@@ -92,6 +103,9 @@ footer { padding-bottom: 3rem; color: var(--muted); font-size: 0.9rem; }
   header, main, footer { padding-left: 0.75rem; padding-right: 0.75rem; }
   header { padding-top: 2rem; }
   .proof dd { font-size: 1.05rem; }
+  table { font-size: 0.85rem; }
+  th, td { padding-right: 0.8rem; }
+  pre { padding: 0.8rem; font-size: 0.85rem; }
 }
 @media print { .card { break-inside: avoid; } body { background: none; } }
 """

@@ -232,8 +232,11 @@ def history_figure(fit: Fit) -> Figure:
     """Return the figure of how the bounds of ``fit`` closed in."""
     return Figure(
         name="convergence",
-        caption="Both bounds close in on the optimum (above) until their distance is "
-        "below the tolerance (below).",
+        caption="Both bounds close in on the optimum (above). Their distance, on a log "
+        "scale, ends below the tolerance of the certificate (below)."
+        if fit.certificate.satisfied
+        else "Both bounds close in on the optimum (above). Their distance, on a log "
+        "scale, does not reach the tolerance of the certificate (below).",
         draw=lambda ax: plot_history(fit.source, ax=ax),
         size=(5.2, 3.9),
     )

@@ -4,6 +4,8 @@ import pytest
 
 from convexnn import demo
 
+pytestmark = pytest.mark.slow  # three data sets with their peers: about six seconds
+
 
 @pytest.fixture(scope="module")
 def sections():
@@ -46,7 +48,7 @@ def test_every_figure_draws(sections):
         for figure in section.figures:
             canvas = figure_module.Figure(figsize=figure.size, layout="constrained")
             figure.draw(canvas.subplots())
-            canvas.canvas.draw()
+            canvas.draw_without_rendering()
 
 
 def test_the_code_of_a_section_runs(sections):

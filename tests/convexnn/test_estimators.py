@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
 import farkas
 from convexnn import ConvexMLPClassifier, ConvexMLPRegressor, sample_patterns
@@ -216,3 +217,116 @@ def test_output_is_silent_unless_asked(capsys):
     assert capsys.readouterr().out == ""
     classifier(verbose=2).fit(X, LABELS)
     assert "ConvexMLPClassifier" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (TARGETS, np.column_stack([TARGETS, -TARGETS])),
+        (np.column_stack([TARGETS, -TARGETS]), TARGETS),
+    ],
+)
+def test_warm_start_with_another_number_of_outputs_starts_afresh(before, after):
+    model = regressor(warm_start=True, alpha=0.5).fit(X, before).fit(X, after)
+    fresh = regressor(alpha=0.5).fit(X, after)
+    assert model.predict(X) == pytest.approx(fresh.predict(X))
+    farkas.verify(model, X, after).check()
+
+
+@pytest.mark.parametrize("activations", [("relu", "gated"), ("gated", "relu")])
+def test_warm_start_with_the_other_activation_starts_afresh(activations):
+    model = regressor(warm_start=True, alpha=0.5)
+    for activation in activations:
+        model.set_params(activation=activation).fit(X, TARGETS)
+    fresh = regressor(activation=activations[1], alpha=0.5).fit(X, TARGETS)
+    assert model.predict(X) == pytest.approx(fresh.predict(X))
+    assert hasattr(model, "weights_") is (activations[1] == "gated")
+
+
+def test_warm_start_does_not_weaken_a_global_certificate():
+    model = regressor(patterns="all", certificate="global", warm_start=True)
+    for n in (8, 9):
+        model.fit(X[:n, :2], TARGETS[:n])
+        assert "any width" in model.certificate_.assumptions[0]
+
+
+@pytest.mark.parametrize("activation", ["relu", "gated"])
+def test_objective_is_that_of_the_predictions_even_on_a_grid(activation):
+    # Sampled hyperplanes of method "data" pass through points of a grid.
+    rng = np.random.default_rng(0)
+    grid, y = rng.integers(0, 4, (30, 2)) / 10, rng.standard_normal(30)
+    model = regressor(alpha=0.01, activation=activation, patterns="data", tol=1e-8)
+    model.fit(grid, y)
+    loss = 0.5 * np.sum((model.predict(grid) - y) ** 2)
+    if activation == "gated":
+        penalty = 0.01 * np.linalg.norm(model.weights_[0], axis=0).sum()
+    else:
+        hidden = np.vstack([model.coefs_[0], model.intercepts_[0]])
+        penalty = 0.005 * (np.sum(hidden**2) + np.sum(model.coefs_[1] ** 2))
+    # Merging equal units can only lower the penalty.
+    assert loss + penalty <= model.objective_ * (1 + 1e-9)
+    assert loss + penalty >= model.lower_bound_ * (1 - 1e-9), model.certificate_
+    one_by_one = [model.predict(grid[[k]])[0] for k in range(30)]
+    assert model.predict(grid) == pytest.approx(one_by_one, abs=1e-12)
+
+
+def test_gated_least_squares_of_several_outputs_needs_no_penalty():
+    Y = np.column_stack([TARGETS, X[:, 2]])
+    model = regressor(alpha=0, activation="gated").fit(X, Y)
+    assert model.certificate_.kind == "kkt_residual"
+    assert model.certificate_.satisfied
+    farkas.verify(model, X, Y).check()
+
+
+def test_targets_whose_loss_overflows_are_refused():
+    with pytest.raises(ValueError, match="y is too large"):
+        regressor().fit(X, 1e200 * TARGETS)
+
+
+def test_a_penalty_that_leaves_no_unit_predicts_evenly():
+    labels = np.array(["a", "b", "c"])[np.arange(40) % 3]
+    model = classifier(loss="logistic", alpha=1e4).fit(X, labels)
+    assert model.n_hidden_ == 0
+    assert model.predict_proba(X) == pytest.approx(np.full((40, 3), 1 / 3))
+    assert model.coefs_[0].shape == (3, 0)
+    assert model.coefs_[1].shape == (0, 3)
+    farkas.verify(model, X, labels).check()
+
+
+def test_frames_and_series_give_names_and_verify():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["one", "two", "three"])
+    for kind in ("category", object):
+        labels = pandas.Series(LABELS, dtype=kind)
+        model = classifier(alpha=0.5).fit(frame, labels)
+        assert list(model.feature_names_in_) == ["one", "two", "three"]
+        assert set(model.predict(frame)) <= {"same", "other"}
+        farkas.verify(model, frame, labels).check()
+
+
+@pytest.mark.parametrize("limit", [{"max_iter": 2}, {"max_time": 1e-9}])
+@pytest.mark.parametrize("certificate", ["patterns", None])
+def test_a_limit_warns_and_keeps_a_model(limit, certificate):
+    Y = np.column_stack([TARGETS, X[:, 2]])
+    model = regressor(alpha=0.01, certificate=certificate, **limit)
+    with pytest.warns(ConvergenceWarning, match="limit was reached"):
+        model.fit(X, Y)
+    assert model.status_ in (Status.MAX_ITER, Status.MAX_TIME)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.gap_ > 0
+    if certificate:
+        farkas.verify(model, X, Y).check()
+        assert not model.certificate_.satisfied
+
+
+def test_history_of_several_outputs_adds_up():
+    Y = np.column_stack([TARGETS, X[:, 2]])
+    model = regressor(alpha=0.1).fit(X, Y)
+    history = model.history_
+    lengths = {len(column) for column in history.values()}
+    assert len(lengths) == 1
+    assert history["objective"][-1] == pytest.approx(model.certificate_.upper)
+    assert (np.diff(history["objective"]) <= 1e-12).all()
+    assert history["iteration"][-1] == model.n_iter_
+    gaps = history["objective"] - history["lower_bound"]
+    assert history["certificate"] == pytest.approx(gaps)

@@ -14,11 +14,9 @@ import farkas
 from convexnn import enumerate_patterns, solve_gated, solve_relu
 from convexnn._measure import (
     LOSSES,
-    PARALLEL,
-    is_complete,
-    lengths,
     measure_two_layer,
 )
+from convexnn._measure_cells import PARALLEL, is_complete, lengths
 from farkas import CertificateError
 
 PROBLEM = "convexnn.two_layer/1"

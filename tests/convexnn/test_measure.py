@@ -11,11 +11,7 @@ import farkas
 from convexnn import enumerate_patterns, solve_gated, solve_relu
 from convexnn._measure import (
     LOSSES,
-    count_patterns,
-    distinct_lines,
     encode_targets,
-    hyperplane_basis,
-    is_complete,
     with_intercept,
 )
 from farkas import CertificateError, Guarantee
@@ -198,66 +194,6 @@ def test_domain_of_the_dual_is_kept():
     assert LOSSES["logistic"].project(theta, y).tolist() == [0.0, 1.0, 0.5]
     assert LOSSES["huber"].project(theta, y).tolist() == [-1.35, 1.35, 0.5]
     assert LOSSES["logistic"].dual(np.array([0.0, 1.0]), y[:2]).tolist() == [0.0, 0.0]
-
-
-def cells(n, r):
-    return 2 * sum(math.comb(n - 1, k) for k in range(r))  # Cover (1965)
-
-
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (7, 1), (6, 2), (9, 3), (8, 5), (4, 6)])
-def test_count_in_general_position(n, d):
-    data = np.random.default_rng(n).standard_normal((n, d))
-    assert count_patterns(data) == cells(n, min(n, d))
-
-
-def test_parallel_and_zero_rows_count_once():
-    data = np.array([[1.0, 0], [2, 0], [-3, 0], [0, 0], [0, 1], [1e-9, 1e-9]])
-    assert len(distinct_lines(data)) == 3
-    assert count_patterns(data) == 6
-    nearly = np.array([[1.0, 0.0], [1.0, 1e-12], [1.0, 1e-6]])
-    assert len(distinct_lines(nearly)) == 2
-    assert count_patterns(np.zeros((3, 2))) == 1
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_count_of_degenerate_arrangements_is_the_enumeration(seed):
-    rng = np.random.default_rng(seed)
-    data = rng.integers(-2, 3, (rng.integers(1, 9), rng.integers(1, 5))).astype(float)
-    patterns = enumerate_patterns(data)
-    assert count_patterns(data) == len(patterns)
-    assert is_complete(data, patterns.D, patterns.gates)
-    signs = data @ rng.standard_normal((data.shape[1], 5000)) >= 0
-    seen = {tuple(column) for column in signs.T}
-    assert seen <= {tuple(column) for column in patterns.D.T}
-
-
-def test_basis_of_a_hyperplane_is_orthonormal():
-    for normal in ([1.0, 0, 0], [-1.0, 0, 0], [0.6, 0, -0.8], [0, 1.0, 0]):
-        basis = hyperplane_basis(np.array(normal))
-        assert basis.T @ basis == pytest.approx(np.eye(2), abs=1e-15)
-        assert basis.T @ normal == pytest.approx(np.zeros(2), abs=1e-15)
-
-
-def test_completeness_needs_every_pattern_and_honest_gates():
-    data = np.random.default_rng(0).standard_normal((6, 3))
-    data[:, 2] = 1.0  # a gate below all rows exists, and one above
-    patterns = enumerate_patterns(data)
-    D, gates = patterns.D, patterns.gates
-    assert is_complete(data, D, gates)
-    zero = ~D.any(axis=0)
-    assert zero.any()
-    assert is_complete(data, D[:, ~zero], gates[:, ~zero])
-    ones = D.all(axis=0)
-    assert not is_complete(data, D[:, ~ones], gates[:, ~ones])
-    both = ~(ones | zero)
-    assert not is_complete(data, D[:, both], gates[:, both])
-    doubled = np.append(np.arange(D.shape[1] - 1), 0)
-    assert not is_complete(data, D[:, doubled], gates[:, doubled])
-    assert not is_complete(data, D, -gates)
-    assert not is_complete(data, D, gates[:, :-1])
-    on_plane = gates.copy()
-    on_plane[:, 0] -= data[0] * (data[0] @ gates[:, 0]) / (data[0] @ data[0])
-    assert not is_complete(data, data @ on_plane >= 0, on_plane)
 
 
 def test_incomplete_list_gets_no_global_certificate():

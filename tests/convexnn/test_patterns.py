@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from convexnn import enumerate_patterns, sample_patterns
+from convexnn.patterns import draw_patterns, pattern_of
 
 DATA = np.column_stack([np.random.default_rng(0).standard_normal((30, 4)), np.ones(30)])
 TARGETS = np.where(DATA[:, 0] > 0, 1.0, -1.0)
@@ -114,3 +115,48 @@ def test_zero_row_is_always_on():
 def test_too_many_patterns_are_refused():
     with pytest.raises(ValueError, match="use sample_patterns"):
         enumerate_patterns(np.random.default_rng(0).standard_normal((100, 10)))
+
+
+@pytest.mark.parametrize("method", ["gaussian", "data", "sparse"])
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_on_a_hyperplane_do_not_break_nesting(method, seed):
+    # On a grid the hyperplane halfway between two rows often holds a third, and the
+    # sign of its product is rounding that differs between matrix sizes.
+    rng = np.random.default_rng(seed)
+    grid = rng.integers(0, 8, (12, 1 + seed % 3)) / 10
+    data = np.column_stack([grid, np.full(12, (1.0, 0.3, 0.7)[seed % 3])])
+    options = {"method": method, "y": rng.integers(0, 2, 12), "random_state": seed}
+    many = draw_patterns(data, 30, **options)
+    assert np.array_equal(many.D, pattern_of(data, many.gates))
+    for n_patterns in (1, 2, 5, 13):
+        few = draw_patterns(data, n_patterns, **options)
+        if len(few) == n_patterns:
+            assert np.array_equal(few.D, many.D[:, :n_patterns])
+
+
+def test_a_pattern_does_not_depend_on_the_other_rows_or_gates():
+    rng = np.random.default_rng(0)
+    data = np.column_stack([rng.integers(0, 8, (20, 2)) / 10, np.full(20, 0.3)])
+    gates = draw_patterns(data, 15, method="data", y=None, random_state=0).gates
+    whole = pattern_of(data, gates)
+    for k in range(20):
+        assert np.array_equal(pattern_of(data[[k]], gates)[0], whole[k])
+    for i in range(gates.shape[1]):
+        assert np.array_equal(pattern_of(data, gates[:, [i]])[:, 0], whole[:, i])
+
+
+@pytest.mark.parametrize("method", ["gaussian", "data", "sparse"])
+@pytest.mark.parametrize("seed", range(6))
+def test_every_sampled_pattern_is_an_enumerated_one(method, seed):
+    rng = np.random.default_rng(seed)
+    d = 1 + seed % 4
+    data = rng.standard_normal((8, d))
+    data[3] = 0.0
+    data[5] = -2.0 * data[0]
+    everything = {tuple(column) for column in enumerate_patterns(data).D.T}
+    drawn = draw_patterns(data, 200, method=method, y=None, random_state=seed)
+    strict = np.abs(data[data.any(axis=1)] @ drawn.gates).min(axis=0) > 1e-9
+    assert {tuple(column) for column in drawn.D.T[strict]} <= everything
+    if method == "gaussian" and d < 4:
+        contributing = {column for column in everything if any(column)}
+        assert {tuple(column) for column in drawn.D.T} == contributing

@@ -1,5 +1,6 @@
 """The demo collects sections, prints what it found and writes a page of its own."""
 
+import dataclasses
 import html
 import html.parser
 import importlib.util
@@ -17,6 +18,7 @@ from farkas.sections import (
     Section,
     certified,
     confusion_figure,
+    history_figure,
     interval_figure,
     number_text,
     parity_figure,
@@ -170,6 +172,29 @@ def test_a_proof_without_bounds_shows_its_own_numbers():
     assert "Beside its peers" not in text
 
 
+def test_the_headline_names_its_assumption():
+    fit = fake_section().fits[0]
+    certificate = dataclasses.replace(fit.certificate, assumptions=("<b> is small",))
+    section = dataclasses.replace(
+        fake_section(), fits=[dataclasses.replace(fit, certificate=certificate)]
+    )
+    page = report.render([section], figures=False)
+    head, main = page.split("<main>")
+    for part in (head, main):
+        assert "Assumption: &lt;b&gt; is small." in part
+    (text,) = demo._tables([section])[1:2]
+    assert text == f"{EVIL}: global, assuming <b> is small"
+
+
+@pytest.mark.parametrize("tolerance", [1e-9, 10.0])
+def test_the_caption_says_whether_the_tolerance_was_reached(tolerance):
+    fit = fake_section().fits[0]
+    certificate = dataclasses.replace(fit.certificate, tolerance=tolerance)
+    caption = history_figure(dataclasses.replace(fit, certificate=certificate)).caption
+    assert ("ends below" in caption) == certificate.satisfied
+    assert ("does not reach" in caption) != certificate.satisfied
+
+
 def test_a_rejected_certificate_is_shown_as_such():
     fit = certified(
         "data", "model", lambda: farkas.certify_lasso(X, y, [1, 1], alpha=1), (X, X[0])
@@ -226,6 +251,23 @@ def test_main_writes_page_table_and_figures(monkeypatch, capsys, tmp_path):
         assert text in out
 
 
+def test_main_looks_at_the_path_before_it_fits(monkeypatch, tmp_path):
+    def sections():
+        pytest.fail("fitted before looking at the path")
+
+    install(monkeypatch, "fake", sections)
+    monkeypatch.setattr(demo, "PACKAGES", ("fake",))
+    with pytest.raises(IsADirectoryError, match="name a file in it"):
+        demo.main(["--output", str(tmp_path)])
+
+
+def test_main_makes_the_folder_of_the_page(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "PACKAGES", ())
+    page = tmp_path / "new" / "page.html"
+    assert demo.main(["--output", str(page)]) == 0
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_main_fails_when_a_certificate_is_rejected(monkeypatch, capsys, tmp_path):
     def sections():
         wrong = [*y[:2], 7.0]
@@ -272,7 +314,7 @@ def test_figures_of_the_package_draw():
         for figure in section.figures:
             canvas = Canvas(figsize=figure.size, layout="constrained")
             figure.draw(canvas.subplots())
-            canvas.canvas.draw()
+            canvas.draw_without_rendering()
 
 
 @pytest.mark.parametrize(

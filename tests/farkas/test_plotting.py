@@ -48,7 +48,7 @@ def line(axes, label):
 
 
 def drawn(ax):
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     return ax
 
 
@@ -73,6 +73,32 @@ def test_history_puts_both_bounds_above(ax):
     np.testing.assert_array_equal(lower, [-5, 1, 1.5, 1.75])
     low, high = top.get_ylim()
     assert low < 1.75 < 2.0 < high
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 2)], ids=["alone", "beside"])
+def test_all_labels_lie_inside_the_figure(grid):
+    figure = Figure(figsize=(4, 3), layout="constrained")
+    cells = figure.subplots(*grid, squeeze=False)[0]
+    # Wide tick labels push the label of their axis outwards.
+    small = {"objective": 1e-5 + 1e-9 * np.arange(5.0), "lower_bound": np.full(5, 1e-5)}
+    plot_history(result(**small), ax=cells[-1])
+    figure.draw_without_rendering()
+    bounds, gap = figure.axes[-1], cells[-1]
+    assert bounds.get_ylabel() == "bounds"
+    boxes = [axes.yaxis.label.get_window_extent() for axes in (bounds, gap)]
+    assert min(box.x0 for box in boxes) >= 0
+    assert boxes[0].x0 == pytest.approx(boxes[1].x0, abs=1.5)
+
+
+def test_history_halves_axes_that_were_placed_by_hand():
+    figure = Figure()
+    ax = figure.add_axes((0.2, 0.1, 0.7, 0.8))
+    drawn(plot_history(result(), ax=ax))
+    (top,) = [other for other in figure.axes if other is not ax]
+    low, high = ax.get_position(), top.get_position()
+    assert low.y1 < high.y0
+    assert (low.y0, high.y1) == pytest.approx((0.1, 0.9))
+    assert (low.x0, low.x1) == pytest.approx((high.x0, high.x1))
 
 
 def test_history_against_seconds(ax):
