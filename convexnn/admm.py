@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexnn import _kernels
+from convexnn._measure_cells import lengths
 from convexnn.anderson import INTERVAL, Anderson
 from convexnn.cones import ConeProjector
 from convexnn.prox import PROX
@@ -94,11 +95,13 @@ def factorize(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
         Costs O(n d^2 + n^2 P + n^3) time and O(n^2 + n P) memory.
     """
     size = float(np.abs(X).max()) or 1.0  # so that squares neither over- nor underflow
-    _, singular, basis = np.linalg.svd(X / size, full_matrices=False)
+    # The row space of rows of one length, so that small rows keep their digits.
+    rows = lengths(X, axis=1)[:, None]
+    units = X / np.where(rows > 0, rows, 1.0)
+    _, singular, basis = np.linalg.svd(units, full_matrices=False)
     kept = singular > max(X.shape) * np.finfo(np.float64).eps * singular[0]
     rank = max(int(kept.sum()), 1)
-    scale = np.sqrt(len(X)) / (float(np.linalg.norm(singular)) or 1.0)
-    # From X, not from the left vectors: small rows keep their digits, zero rows stay 0.
+    scale = np.sqrt(len(X)) / (float(np.linalg.norm(X / size)) or 1.0)
     A = np.ascontiguousarray((X / size) @ basis[:rank].T * scale)
     D = np.ascontiguousarray(patterns.T, dtype=np.float64)
     relu = activation == "relu"

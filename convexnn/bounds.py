@@ -159,7 +159,8 @@ class Bounds:
         if self.factor.relu:
             blocks = blocks + (self._signs * multipliers) @ self.factor.A
         norms = np.linalg.norm(blocks, axis=1)
-        largest = self.alpha / max(float(norms.max()), np.finfo(np.float64).tiny)
+        norm = float(norms.max())
+        largest = float(self.alpha) / norm if norm > 0 else np.inf
         s = largest if self.name == "squared" else min(1.0, largest)
         if not self.loss.labels:
             square = float(theta @ theta)

@@ -254,6 +254,10 @@ def mint(
 
 
 def final_status(status: Status, certificate: Certificate) -> Status:
-    """Return CONVERGED for a limit that was reached with a satisfied certificate."""
+    """Return the status that agrees with the certificate: it has the last word."""
     limits = (Status.MAX_ITER, Status.MAX_TIME, Status.STALLED)
-    return Status.CONVERGED if status in limits and certificate.satisfied else status
+    if status in limits and certificate.satisfied:
+        return Status.CONVERGED
+    if status is Status.CONVERGED and not certificate.satisfied:
+        return Status.STALLED
+    return status

@@ -690,3 +690,44 @@ def test_huber_threshold_separates_the_two_branches():
     value = LOSSES["huber"].value(r, np.zeros(3))
     expected = [0.125, HUBER_DELTA**2 / 2, HUBER_DELTA * 3 - HUBER_DELTA**2 / 2]
     assert value == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
+@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "huber"])
+def test_success_means_that_the_certificate_is_satisfied(solver, loss):
+    for seed in range(25):
+        X, y, D, alpha = awkward_problem(seed, loss)
+        rng = np.random.default_rng(seed)
+        X = X * 10.0 ** rng.uniform(-9, 9, (len(X), 1))  # rows in odd units
+        alpha *= np.abs(X).max()
+        result = solver(X, y, D, alpha=alpha, loss=loss, max_iter=500)
+        assert result.success == result.certificate.satisfied, result.certificate
+        assert_certified(result, X, y)
+
+
+def test_tiny_rows_keep_their_constraints_and_their_part():
+    # The second row is 1e-12 of the first, and orthogonal to it.
+    X, y = np.array([[1.0, 1.0], [1e-12, -1e-12]]), np.array([0.0, 1.0])
+    result = solve_relu(X, y, enumerate_patterns(X), alpha=1e-14, tol=1e-8)
+    assert result.success, result.certificate
+    # The unit (t, -t) fits the second row alone: 1/2 (2e-12 t - 1)^2 + alpha sqrt 2 t
+    s = 1 - 1e-14 * math.sqrt(2) / 2e-12
+    expected = 0.5 * (1 - s) ** 2 + 1e-14 * math.sqrt(2) * s / 2e-12
+    assert result.fun == pytest.approx(expected, rel=1e-7), result.certificate
+
+
+@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
+@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "huber"])
+def test_patterns_without_a_row_leave_the_zero_network(solver, loss):
+    y = np.array([1.0, -1, 1])
+    result = solver(X3, y, np.zeros((3, 2)), alpha=1e3, loss=loss)
+    assert result.success, result.certificate
+    assert result.gap == 0.0, result.certificate
+    assert not np.any(result.x)
+
+
+def test_targets_whose_loss_overflows_are_refused():
+    with pytest.raises(ValueError, match="y is too large"):
+        solve_relu(X3, 1e200 * Y3, D3, alpha=1.0)
+    result = solve_relu(X3, 1e200 * Y3, D3, alpha=1.0, loss="huber")
+    assert result.lower_bound >= 0, result.certificate
