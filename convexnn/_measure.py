@@ -31,8 +31,13 @@ Array = NDArray[np.float64]
 
 HUBER_DELTA = 1.35  # 95 % efficiency at the normal distribution (Huber, 1981)
 
-# Cone violation, relative to |x_k| |v|, that counts as rounding of a feasible point.
+EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
+
+# Cone violation that counts as rounding of a feasible point: at most this times
+# |x_k| |v|, and at most that times the largest target, since huge blocks that cancel
+# in the prediction might leave their cones by more than the targets are worth.
 FEASIBILITY = 1e-12
+VIOLATION = 1e-9
 
 
 class Loss(NamedTuple):
@@ -62,8 +67,8 @@ def _unit_interval(theta: Array, y: Array) -> Array:
 
 def _huber(z: Array, y: Array) -> Array:
     r = np.abs(z - y)
-    tail = HUBER_DELTA * r - 0.5 * HUBER_DELTA**2
-    return np.where(r <= HUBER_DELTA, 0.5 * r**2, tail)
+    curved = np.minimum(r, HUBER_DELTA)
+    return curved * (r - 0.5 * curved)
 
 
 LOSSES = {
@@ -144,6 +149,8 @@ def measure_two_layer(
     relu = {"relu": True, "gated": False}[str(parameters["activation"])]
     if not (0 <= alpha < math.inf) or (relu and alpha == 0):
         raise CertificateError(f"alpha={alpha!r} must be positive (gated: >= 0).")
+    if X.ndim != 2:
+        raise CertificateError(f"X must be 2-dimensional, got {X.ndim} dimension(s).")
     X = with_intercept(X, float(parameters["intercept"]))
     Y = encode_targets(y, str(parameters["encoding"]))
     if len(Y) != len(X):
@@ -152,7 +159,7 @@ def measure_two_layer(
     if loss.labels and not np.isin(Y, (-1.0, 1.0)).all():
         raise CertificateError("the targets of this loss must be -1 or +1.")
     D = np.asarray(witness["patterns"], dtype=np.float64)
-    if D.ndim != 2 or len(D) != len(X) or not np.isin(D, (0.0, 1.0)).all():
+    if D.ndim != 2 or len(D) != len(X) or not D.size or not np.isin(D, (0, 1)).all():
         raise CertificateError("patterns must be an (n, P) array of 0 and 1.")
     S = 2.0 * D - 1.0
     shape = (Y.shape[1], X.shape[1], D.shape[1])
@@ -161,7 +168,9 @@ def measure_two_layer(
     V = _reshaped("V", witness["V"], shape)
     W = _reshaped("W", witness["W"], shape) if relu else None
     lam = _multipliers(witness, (shape[0], 2, *D.T.shape)) if relu else None
-    zero_loss = math.fsum(loss.value(np.zeros_like(Y), Y).ravel())
+    zero_loss = _sum(loss.value(np.zeros_like(Y), Y))
+    if not math.isfinite(zero_loss):
+        raise CertificateError("the loss at zero exceeds all floats; rescale y.")
 
     upper = lower = slack = network = violation = dual_norm = 0.0
     for c in range(shape[0]):
@@ -172,8 +181,8 @@ def measure_two_layer(
             violation = max(violation, violated)
             network += real
         else:
-            z = np.sum(D * (X @ V[c]), axis=1)
-            value, lost = math.fsum(loss.value(z, y_c)) + alpha * _norms(V[c]), 0.0
+            z, radius = np.sum(D * (X @ V[c]), axis=1), _rounding(X, V[c])
+            value, lost = _largest_loss(z, radius, y_c, loss) + alpha * _norms(V[c]), 0
             if alpha == 0:
                 theta_c = loss.theta(z, y_c)
         upper += value
@@ -198,7 +207,7 @@ def measure_two_layer(
         )
     scale = zero_loss or 1.0
     gap = upper + slack - lower
-    if not gap >= -ROUNDING * scale:
+    if not gap >= -ROUNDING * max(scale, TINY):
         raise CertificateError(f"negative duality gap {gap:.3g}.")
     residuals = {"dual_norm": dual_norm}
     if relu:
@@ -209,7 +218,7 @@ def measure_two_layer(
         value=max(gap, 0.0),
         guarantee=Guarantee.GLOBAL,
         scale=scale,
-        lower=lower,
+        lower=min(lower, upper + slack),
         upper=upper + slack,
         residuals=residuals,
         assumptions=(_scope(X, D, witness, parameters),),
@@ -229,23 +238,61 @@ def _primal_relu(
 ) -> tuple[float, float, float, float]:
     """Program value, rounding slack, cone violation and value as a real network.
 
-    A point outside the cones has value ``inf``. Inside rounding of them, weak duality
-    may lose up to ``lam'violation``, the slack.
+    A point outside the cones has value ``inf``. Inside rounding of them, the value is
+    at least that of the real network, whose prediction differs by the violations, and
+    weak duality may lose up to ``lam'violation``, the slack.
     """
     XV, XW = X @ V, X @ W
     penalty = alpha * (_norms(V) + _norms(W))
-    value = math.fsum(loss.value(np.sum(D * (XV - XW), axis=1), y)) + penalty
     real = np.sum(np.maximum(XV, 0.0) - np.maximum(XW, 0.0), axis=1)
-    network = math.fsum(loss.value(real, y)) + penalty
-    rows = lengths(X, axis=1)[:, None]
+    network = _sum(loss.value(real, y)) + penalty
+    rows = lengths(X, axis=1)
+    radius = _rounding(X, V) + _rounding(X, W)
     slack = violation = 0.0
+    feasible = True
     for block, product, multipliers in ((V, XV, lam[0]), (W, XW, lam[1])):
         outside = np.maximum(-S * product, 0.0)
-        if (outside > FEASIBILITY * rows * lengths(block, axis=0)).any():
-            value = math.inf
-        slack += math.fsum((multipliers.T * outside).ravel())
+        limit = violation_limit(rows, lengths(block, axis=0), y)
+        feasible &= not (outside > limit).any()
+        radius += outside.sum(axis=1)
+        slack += _sum(multipliers.T * outside)
         violation = max(violation, float(outside.max(initial=0.0)))
-    return value, slack, violation, network
+    if not feasible:
+        return math.inf, slack, violation, network
+    z = np.sum(D * (XV - XW), axis=1)
+    return _largest_loss(z, radius, y, loss) + penalty, slack, violation, network
+
+
+def violation_limit(rows: Array, sizes: Array, y: Array) -> Array:
+    """Return the violation of each constraint that counts as rounding.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n,)
+        Norms of the rows of X.
+    sizes : ndarray of shape (m,)
+        Norms of the blocks.
+    y : ndarray of shape (n,)
+        Targets.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+    """
+    relative = FEASIBILITY * rows[:, None] * sizes
+    return np.minimum(relative, VIOLATION * np.abs(y).max())
+
+
+def _rounding(X: Array, blocks: Array) -> Array:
+    """Bound the rounding error of ``sum_i D_i X v_i`` (Higham, 2002, eq. 3.5)."""
+    active = int(blocks.any(axis=0).sum())
+    return (len(blocks) + active + 2) * EPS * (np.abs(X) @ np.abs(blocks).sum(axis=1))
+
+
+def _largest_loss(z: Array, radius: Array, y: Array, loss: Loss) -> float:
+    """Return the loss of the worst prediction within ``radius`` of ``z``."""
+    # A convex function is largest at an end of an interval.
+    return _sum(np.maximum(loss.value(z - radius, y), loss.value(z + radius, y)))
 
 
 def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) -> float:
@@ -259,9 +306,9 @@ def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) ->
     if lam is not None:
         blocks = [G + X.T @ (S * lam[0].T), -G + X.T @ (S * lam[1].T)]
         errors = [sizes + np.abs(X).T @ part.T for part in lam]
-    unit = (len(X) + 2) * np.finfo(np.float64).eps
+    unit = (len(X) + 2) * EPS
     norms = [
-        lengths(np.abs(block) + unit * error, axis=0)
+        lengths(np.abs(block) + unit * (error + TINY), axis=0)
         for block, error in zip(blocks, errors, strict=True)
     ]
     largest = float(np.max(norms))  # NaN if any is, unlike the built-in function
@@ -368,4 +415,11 @@ def _reshaped(name: str, value: NDArray[Any], shape: tuple[int, ...]) -> Array:
 
 
 def _norms(blocks: Array) -> float:
-    return math.fsum(lengths(blocks, axis=0))
+    return _sum(lengths(blocks, axis=0))
+
+
+def _sum(terms: Array) -> float:
+    try:
+        return math.fsum(terms.ravel())
+    except OverflowError:
+        return math.inf

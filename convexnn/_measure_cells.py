@@ -3,6 +3,8 @@
 Part of the arithmetic behind the certificates, NumPy only.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,10 +52,11 @@ def is_complete(X: Array, D: Array, gates: Array) -> bool:
         return False
     on = D[rows > 0] > 0
     zero_is_missing = on.all(axis=0).any() and not (~on).all(axis=0).any()
-    return count_patterns(X) == D.shape[1] + zero_is_missing
+    number = D.shape[1] + int(zero_is_missing)
+    return count_patterns(X, number) == number
 
 
-def count_patterns(X: Array) -> int:
+def count_patterns(X: Array, limit: float = math.inf) -> int:
     """Count the cells of the arrangement of hyperplanes ``x_k'u = 0``.
 
     Adding a hyperplane H to an arrangement adds as many cells as the arrangement
@@ -63,11 +66,14 @@ def count_patterns(X: Array) -> int:
     ----------
     X : ndarray of shape (n, d)
         Normals of the hyperplanes; zero and parallel rows do not count twice.
+    limit : float, default=inf
+        Counting ends above it, so that checking a short list takes little time.
 
     Returns
     -------
     int
-        Number of sign patterns ``sign(X u)`` over all u off the hyperplanes.
+        Number of sign patterns ``sign(X u)`` over all u off the hyperplanes; some
+        number above ``limit`` if there are more than that.
 
     Examples
     --------
@@ -80,9 +86,12 @@ def count_patterns(X: Array) -> int:
         return 1 + len(normals)
     if normals.shape[1] == 2:
         return 2 * len(normals)
-    return 1 + sum(
-        count_patterns(restrict(normals[:k], normals[k])) for k in range(len(normals))
-    )
+    count = 1
+    for k, normal in enumerate(normals):
+        if count > limit:
+            break
+        count += count_patterns(restrict(normals[:k], normal), limit - count)
+    return count
 
 
 def distinct_lines(X: Array) -> Array:

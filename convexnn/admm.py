@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 
 RELAXATION = 1.8  # any value in (0, 2) converges (Eckstein and Bertsekas, 1992)
 
-# First penalty over alpha sqrt(m) for m blocks and data of unit mean square row norm:
+# First penalty over alpha sqrt(m) for m blocks, data and targets of unit mean square:
 # the more blocks share the weights, the smaller each, the less may be cut off at once.
 # Measured on 16 programs, six of them on real data.
 RHO_FACTOR = 0.3
@@ -134,7 +134,8 @@ class Iteration:
     loss : {"squared", "logistic", "hinge", "huber"}
         Loss.
     rho : float, optional
-        First penalty parameter; default: in proportion to alpha.
+        First penalty parameter; default: in proportion to alpha over the size of
+        the targets.
     x0 : ndarray of shape (m, r), optional
         Blocks to start from.
     state : dict, optional
@@ -158,8 +159,10 @@ class Iteration:
         m = factor.n_blocks
         self._weights = slice(0, m * r)
         self._samples = slice(m * r, m * r + (0 if loss == "squared" else n))
-        self.rho = RHO_FACTOR * np.sqrt(m) * self.alpha if rho is None else rho
-        self.rho = min(max(self.rho, RHO_RANGE[0]), RHO_RANGE[1])
+        if rho is None:  # without it, targets in other units would take other steps
+            size = float(lengths(y, axis=0)) / np.sqrt(n) or 1.0
+            rho = RHO_FACTOR * np.sqrt(m) * self.alpha / size
+        self.rho = min(max(rho, RHO_RANGE[0]), RHO_RANGE[1])
         self.nit = 0
         self.point = np.zeros(self._samples.stop)  # (v + lam, z + eta)
         self.prox = np.zeros_like(self.point)  # (v, z)

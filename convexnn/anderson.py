@@ -94,8 +94,11 @@ class Anderson:
         if used < 2:
             return image
         gram = self.gram[:used, :used]
-        shift = REGULARIZATION * float(np.trace(gram)) / used
-        weights = np.linalg.solve(gram + shift * np.eye(used), np.ones(used))
+        square = float(np.trace(gram)) / used
+        if square == 0.0:  # exact fixed points, or smaller than can be squared
+            return image
+        matrix = gram / square + REGULARIZATION * np.eye(used)
+        weights = np.linalg.solve(matrix, np.ones(used))
         total = float(weights.sum())
         if not np.isfinite(total) or total <= 0:
             return image

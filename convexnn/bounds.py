@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexnn import _kernels
-from convexnn._measure import FEASIBILITY, LOSSES
+from convexnn._measure import LOSSES, violation_limit
 from convexnn.admm import Factor
 from convexnn.cones import project_blocks
 
@@ -82,8 +82,8 @@ class Bounds:
         """Keep ``blocks``, moved into their cones, if they are the best point."""
         value, products = self.objective(blocks)
         if self.factor.relu:
-            sizes = np.linalg.norm(blocks, axis=1)[:, None] * self._rows
-            outside = (self._signs * products < -0.5 * FEASIBILITY * sizes).any(axis=1)
+            inside = self._signs * products >= -self._room(blocks)
+            outside = ~inside.all(axis=1)
             if outside.any():
                 blocks = blocks.copy()
                 blocks[outside] = self._into_cones(blocks, outside)
@@ -171,10 +171,15 @@ class Bounds:
         """Project the blocks that are outside; what is left of rounding becomes 0."""
         patterns = self.patterns[outside]
         projected, _ = project_blocks(self.factor.A, patterns, blocks[outside])
-        sizes = np.linalg.norm(projected, axis=1)
         products = (2.0 * patterns - 1.0) * (projected @ self.factor.A.T)
-        inside = products >= -0.5 * FEASIBILITY * sizes[:, None] * self._rows
-        kept = inside.all(axis=1) & (
-            sizes > NEGLIGIBLE * np.linalg.norm(blocks[outside], axis=1)
+        inside = products >= -self._room(projected)
+        sizes, before = (
+            np.linalg.norm(b, axis=1) for b in (projected, blocks[outside])
         )
+        kept = inside.all(axis=1) & (sizes > NEGLIGIBLE * before)
         return np.where(kept[:, None], projected, 0.0)
+
+    def _room(self, blocks: Array) -> Array:
+        """Half of the violation (m, n) that the certificate lets pass."""
+        sizes = np.linalg.norm(blocks, axis=1)
+        return 0.5 * violation_limit(self._rows, sizes, self.y).T

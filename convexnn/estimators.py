@@ -55,7 +55,9 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
     max_iter : int, default=5000
         Largest number of iterations for each output.
     tol : float, default=1e-4
-        Largest proven gap, relative to the objective, at which to stop.
+        Largest proven gap, relative to the objective, at which to stop. A fit that a
+        limit ends before counts as converged if the gap is at most ``tol`` times the
+        loss of the zero network, the scale of its certificate.
     max_time : float, default=None
         Seconds for each output after which the best network so far is kept.
     rho : float or "auto", default="auto"
@@ -252,7 +254,9 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
     max_iter : int, default=5000
         Largest number of iterations for each output.
     tol : float, default=1e-4
-        Largest proven gap, relative to the objective, at which to stop.
+        Largest proven gap, relative to the objective, at which to stop. A fit that a
+        limit ends before counts as converged if the gap is at most ``tol`` times the
+        loss of the zero network, the scale of its certificate.
     max_time : float, default=None
         Seconds for each output after which the best network so far is kept.
     rho : float or "auto", default="auto"

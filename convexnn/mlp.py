@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 from sklearn.base import BaseEstimator
@@ -186,13 +187,13 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
 
         callback = self._solver_callback(X, y, reconstruction_attributes=attributes)
         jobs = list(zip(programs, starts, strict=True))
-        if callback is None:
+        if callback is None and effective_n_jobs(self.n_jobs) > 1:
 
             def solve_one(job: tuple[Program, Any]) -> Solution:
                 return solve(job[0], settings, x0=job[1], factor=factor)
 
             return list(pmap(solve_one, jobs, n_jobs=self.n_jobs))
-        for program, start in jobs:  # a callback lives in this process
+        for program, start in jobs:  # a callback or Ctrl-C stops all that follow
             stopped = any(done.status is Status.CALLBACK for done in solutions)
             told = dataclasses.replace(
                 settings, callback=_stop if stopped else callback

@@ -79,7 +79,7 @@ def measure_lasso(
         value=max(upper - lower, 0.0),
         guarantee=Guarantee.GLOBAL,
         scale=scale,
-        lower=lower,
+        lower=min(lower, upper),  # they may cross by rounding
         upper=upper,
         residuals={"dual_slope": float(np.max(slopes, initial=0.0))},
     )

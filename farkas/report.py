@@ -161,8 +161,8 @@ def _overview(fits: Sequence[Fit]) -> str:
 <th scope="col" class="number">Within</th><th scope="col">Guarantee</th>
 <th scope="col" class="number">Fit</th>
 </tr></thead><tbody>{rows}</tbody></table></div>
-<p class="note">Within: the objective is at most this far from the optimum, as a share of
-itself. Global: no candidate can fall below the proven bound, under the assumption
+<p class="note">Within: the objective is at most this far from the optimum, as a share
+of itself. Global: no candidate can fall below the proven bound, under the assumption
 that the card of the fit names.</p>
 </section>"""
 

@@ -302,6 +302,9 @@ def test_every_contributing_pattern_is_needed_for_a_global_bound():
         if D[:, i].any():
             with pytest.raises(CertificateError, match="not complete"):
                 mint(witness, {"scope": "global", "alpha": 0.2}, (X, y))
+        twice = np.arange(len(patterns))
+        twice[i] = twice[i - 1]
+        assert not is_complete(X, D[:, twice], gates[:, twice])
         turned = gates.copy()
         turned[:, i] *= -1
         assert not farkas.verify(bare(certificate, gates=turned), X, y)
@@ -358,3 +361,80 @@ def test_least_squares_is_graded_by_its_own_gradient():
     away = exact.witness["V"] + 1.0
     forged = bare(exact, V=away, theta=np.zeros(len(y)))
     assert not farkas.verify(forged, X, y)
+
+
+def test_a_small_multiple_of_the_dual_point_charges_a_small_slack():
+    # The multiplier 1e6 cancels theta's second entry; scaled by some 1e-12 along with
+    # theta, it charges nothing for the violation of 1e-13.
+    data = (np.eye(2), np.array([1.0, 0.0]))
+    witness = {
+        "patterns": np.array([[True], [True]]),
+        "V": np.array([[0.5], [-1e-13]]),
+        "theta": np.array([0.5, -1e6]),
+        "multiplier_index": np.array([1, 2, 3]),
+        "multiplier_value": np.array([1e6, 0.5, 0.0]),
+    }
+    certificate = mint(witness, {"alpha": 0.5}, data)
+    assert certificate.upper == pytest.approx(0.125 + 0.25, abs=1e-12)
+
+
+@pytest.mark.parametrize(("violation", "accepted"), [(1e-13, True), (1e-10, False)])
+def test_only_rounding_outside_of_a_cone_is_forgiven(violation, accepted):
+    data = (np.eye(2), np.array([1.0, 0.0]))
+    witness = {
+        "patterns": np.array([[True], [True]]),
+        "V": np.array([[0.5], [-violation]]),
+        "theta": np.array([0.5, 0.0]),
+    }
+    certificate = mint(witness, {"alpha": 0.5}, data)
+    assert math.isfinite(certificate.upper) is accepted
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_residuals_cover_all_outputs(order):
+    X, _, D = small_program(5, "squared")
+    Y = np.random.default_rng(5).standard_normal((6, 2)) * [1.0, 3.0]
+    Y = Y[:, order]
+    single = [solve_relu(X, y, D, alpha=0.2).certificate for y in Y.T]
+    none = {"multiplier_index": np.zeros(0, int), "multiplier_value": np.zeros(0)}
+    witness = {name: np.stack([c.witness[name] for c in single]) for name in "VW"}
+    witness["V"][order[1]] -= 0.01 * X[:1].T  # somewhat outside the cones
+    witness["theta"] = np.stack([c.witness["theta"] for c in single], axis=1)
+    parameters = dict(single[0].parameters)
+    both = farkas.certify(
+        PROBLEM, (X, Y), {"patterns": D, **witness, **none}, parameters, tolerance=1.0
+    )
+    parts = [
+        farkas.certify(
+            PROBLEM,
+            (X, Y[:, c]),
+            {
+                "patterns": D,
+                "V": witness["V"][c],
+                "W": witness["W"][c],
+                "theta": witness["theta"][:, c],
+                **none,
+            },
+            parameters,
+            tolerance=1.0,
+        )
+        for c in range(2)
+    ]
+    for name, combine in (
+        ("dual_norm", max),
+        ("cone_violation", max),
+        ("network_objective", sum),
+    ):
+        expected = combine(part.residuals[name] for part in parts)
+        assert both.residuals[name] == pytest.approx(expected, rel=1e-12), name
+    assert both.lower == pytest.approx(sum(part.lower for part in parts), rel=1e-12)
+
+
+@pytest.mark.parametrize("apart", [1e-10, 1e-8, 1e-6, 1e-4])
+def test_rows_that_differ_by_more_than_rounding_are_two_hyperplanes(apart):
+    rows = np.array([[1.0, 0.0], [1.0, apart], [0.0, 1.0]])
+    patterns = enumerate_patterns(rows)
+    assert len(patterns) == 6
+    assert is_complete(rows, patterns.D, patterns.gates)
+    middle = (patterns.D[0] != patterns.D[1]) & patterns.D[2]
+    assert not is_complete(rows, patterns.D[:, ~middle], patterns.gates[:, ~middle])

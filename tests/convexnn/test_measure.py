@@ -116,6 +116,7 @@ BAD = [
     ({"patterns": np.array([[2.0]])}, {}, "patterns must be"),
     ({"patterns": np.array([True])}, {}, "patterns must be"),
     ({"patterns": np.ones((2, 1))}, {}, "patterns must be"),
+    ({"patterns": np.ones((1, 0))}, {}, "patterns must be"),
     ({"V": np.zeros((3, 1))}, {}, "V must have shape"),
     ({"W": np.full((2, 1), np.nan)}, {}, "W must be finite"),
     ({"theta": np.array([np.inf])}, {}, "theta must be finite"),
@@ -152,6 +153,8 @@ def test_targets_must_match_the_rows():
     three = np.ones((3, 2))
     with pytest.raises(CertificateError, match="y must have 3 rows, got 1"):
         mint(data=(three, Y))
+    with pytest.raises(CertificateError, match="X must be 2-dimensional"):
+        mint(data=(X.ravel(), Y))
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -1,9 +1,11 @@
 """Counting the cells of an arrangement, and completeness of a list of patterns."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from convexnn import enumerate_patterns
 from convexnn._measure_cells import (
@@ -72,3 +74,46 @@ def test_completeness_needs_every_pattern_and_honest_gates():
     on_plane = gates.copy()
     on_plane[:, 0] -= data[0] * (data[0] @ gates[:, 0]) / (data[0] @ data[0])
     assert not is_complete(data, data @ on_plane >= 0, on_plane)
+
+
+def realised(data):
+    """Every pattern on the nonzero rows that some gate realises strictly, by LPs."""
+    rows = data[data.any(axis=1)]
+    found = set()
+    for signs in itertools.product([1, -1], repeat=len(rows)):
+        A = -np.array(signs)[:, None] * rows
+        program = linprog(
+            np.zeros(data.shape[1]),
+            A_ub=A,
+            b_ub=-np.ones(len(rows)),
+            bounds=(None, None),
+        )
+        if program.status == 0:
+            found.add(tuple(sign > 0 for sign in signs))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_enumeration_finds_what_a_linear_program_finds_for_every_sign(seed):
+    rng = np.random.default_rng(seed)
+    data = rng.integers(-1, 2, (6, 1 + seed % 4)).astype(float)
+    data[rng.random(6) < 0.1] = 0.0
+    if seed % 3 == 0:
+        data[4] = -2 * data[0]  # antiparallel
+    if seed % 5 == 0:
+        data[5] = data[1] + data[0]
+    expected = realised(data)
+    patterns = enumerate_patterns(data)
+    on = patterns.D[data.any(axis=1)]
+    assert {tuple(column) for column in on.T} == expected
+    assert count_patterns(data) == len(expected)
+
+
+def test_counting_ends_above_its_limit():
+    data = np.random.default_rng(0).standard_normal((200, 20))
+    assert count_patterns(data, 50) > 50  # there are some 1e26
+    gate = np.random.default_rng(1).standard_normal((20, 1))
+    assert not is_complete(data, data @ gate >= 0, gate)
+    small = data[:7, :3]
+    assert count_patterns(small, 44) == count_patterns(small) == 44
+    assert count_patterns(small, 43) > 43

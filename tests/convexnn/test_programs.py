@@ -499,7 +499,7 @@ def test_history_has_a_row_for_every_check_and_improves_monotonically():
     assert (history["rho"] > 0).all()
     gaps = history["objective"] - history["lower_bound"]
     assert history["certificate"] == pytest.approx(gaps, abs=1e-15)
-    assert history["objective"][-1] == pytest.approx(result.fun, rel=1e-12)
+    assert history["objective"][-1] == pytest.approx(result.fun, rel=1e-10)
 
 
 def test_history_can_be_thinned_and_switched_off():
@@ -524,7 +524,7 @@ def test_the_callback_sees_every_check_and_the_final_point(solver):
     result = solver(X, y, patterns, alpha=0.01, tol=0.0, max_iter=35, callback=watch)
     assert [progress.nit for progress in seen] == [10, 20, 30, 35]
     last = seen[-1]
-    assert last.fun == pytest.approx(result.fun, rel=1e-12)
+    assert last.fun == pytest.approx(result.fun, rel=1e-10)
     assert last.gap == last.fun - last.lower_bound
     assert_array_equal(last.x, result.x)
     for progress in seen:
@@ -705,17 +705,6 @@ def test_success_means_that_the_certificate_is_satisfied(solver, loss):
         assert_certified(result, X, y)
 
 
-def test_tiny_rows_keep_their_constraints_and_their_part():
-    # The second row is 1e-12 of the first, and orthogonal to it.
-    X, y = np.array([[1.0, 1.0], [1e-12, -1e-12]]), np.array([0.0, 1.0])
-    result = solve_relu(X, y, enumerate_patterns(X), alpha=1e-14, tol=1e-8)
-    assert result.success, result.certificate
-    # The unit (t, -t) fits the second row alone: 1/2 (2e-12 t - 1)^2 + alpha sqrt 2 t
-    s = 1 - 1e-14 * math.sqrt(2) / 2e-12
-    expected = 0.5 * (1 - s) ** 2 + 1e-14 * math.sqrt(2) * s / 2e-12
-    assert result.fun == pytest.approx(expected, rel=1e-7), result.certificate
-
-
 @pytest.mark.parametrize("solver", [solve_relu, solve_gated])
 @pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "huber"])
 def test_patterns_without_a_row_leave_the_zero_network(solver, loss):
@@ -731,3 +720,40 @@ def test_targets_whose_loss_overflows_are_refused():
         solve_relu(X3, 1e200 * Y3, D3, alpha=1.0)
     result = solve_relu(X3, 1e200 * Y3, D3, alpha=1.0, loss="huber")
     assert result.lower_bound >= 0, result.certificate
+
+
+@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
+def test_a_state_that_is_not_finite_ends_with_the_best_point_before(solver):
+    X, y, patterns = random_problem(1)
+    options = {"alpha": 0.01, "tol": 0.0}
+    first = solver(X, y, patterns, **options, max_iter=20)
+    broken = first.state["point"].copy()
+    broken[0] = np.nan
+    state = {**first.state, "point": broken}
+    result = solver(X, y, patterns, **options, max_iter=60, state=state)
+    assert result.status is Status.NUMERICAL
+    assert "non-finite" in result.message
+    assert result.fun == first.fun, result.certificate
+    assert_certified(result, X, y)
+
+
+def test_a_state_of_other_data_makes_no_false_claim():
+    X, y, patterns = random_problem(1)
+    options = {"alpha": 0.01, "tol": 1e-6}
+    easy = solve_relu(X, 1e-3 * y, patterns, **options)
+    mixed = solve_relu(X, y, patterns, **options, state=easy.state)
+    honest = solve_relu(X, y, patterns, **options)
+    assert mixed.lower_bound <= honest.fun, mixed.certificate
+    assert mixed.fun >= honest.lower_bound, mixed.certificate
+    assert mixed.success == mixed.certificate.satisfied, mixed.certificate
+    assert_certified(mixed, X, y)
+
+
+def test_a_solution_found_by_the_last_projection_counts_as_converged():
+    # Just below the limit the cheap multipliers may not close the gap; the exact ones
+    # of the final bound do.
+    X, y, patterns = random_problem(3, "hinge")
+    options = {"alpha": 0.1, "loss": "hinge"}
+    for max_iter in range(20, 200, 7):
+        result = solve_relu(X, y, patterns, **options, tol=1e-3, max_iter=max_iter)
+        assert result.success == result.certificate.satisfied, result.certificate
