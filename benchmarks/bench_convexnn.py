@@ -45,7 +45,7 @@ def main():
         compare("relu", n=200, n_patterns=40, loss="hinge"),
         compare("gated", n=400, n_patterns=100, loss="squared", wanted=30),
         compare("relu", n=200, n_patterns=40, loss="squared", tol=1e-7),
-        # Hardly any penalty on few rows and many patterns: a case that we lose.
+        # Hardly any penalty on few rows and many patterns: where our lead is least.
         compare("relu", n=20, n_patterns=100, loss="squared", tol=1e-6, alpha=1e-3),
     ]
     scaling = [time_per_iteration(P) for P in (50, 100, 200, 400)]
