@@ -289,9 +289,11 @@ class Iteration:
         largest = max(np.linalg.norm(self._image), np.linalg.norm(before), size)
         primal_residual = np.linalg.norm(self._image - before) / (largest or 1.0)
         dual_residual = np.linalg.norm(self.prox - before) / (size or 1.0)
-        if not (primal_residual > 0 and dual_residual > 0):
+        if not (primal_residual > 0 or dual_residual > 0):
             return
-        factor = float(np.sqrt(primal_residual / dual_residual))
+        factor = ADAPT_FACTOR  # as long as all blocks stay zero, they do not move
+        if dual_residual > 0:
+            factor = float(np.sqrt(primal_residual / dual_residual))
         factor = min(max(factor, 1.0 / ADAPT_FACTOR), ADAPT_FACTOR)
         rho = min(max(self.rho * factor, RHO_RANGE[0]), RHO_RANGE[1])
         if 0.5 <= factor <= 2.0 or rho == self.rho:

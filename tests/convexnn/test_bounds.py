@@ -9,6 +9,7 @@ from convexnn import solve_gated, solve_relu
 from convexnn._measure import LOSSES
 from convexnn.admm import factorize
 from convexnn.bounds import Bounds
+from convexnn.cones import project_blocks
 
 OPTIMA = {}
 
@@ -100,3 +101,27 @@ def test_a_block_whose_cone_is_the_origin_becomes_zero():
     bounds.try_primal(np.array([[1.0], [0.0]]))
     assert not bounds.blocks.any()
     assert bounds.upper == 5.0
+
+
+@everything
+@activations
+def test_zero_is_optimal_exactly_from_alpha_max_on(loss, activation):
+    factor, y, _ = program(loss, activation)
+    low, high = 0.0, 1e3
+    for _ in range(60):  # alpha_max by bisection of the answer
+        middle = 0.5 * (low + high)
+        if Bounds(factor, y, middle, loss).zero_is_optimal():
+            high = middle
+        else:
+            low = middle
+    theta = LOSSES[loss].theta(np.zeros_like(y), y)
+    half = (factor.D * theta) @ factor.A / factor.scale
+    gradients = np.concatenate([half, -half]) if activation == "relu" else half
+    if activation == "relu":
+        D = np.concatenate([factor.D, factor.D])
+        gradients, _ = project_blocks(factor.A, D, gradients)
+    expected = np.linalg.norm(gradients, axis=1).max()
+    assert high == pytest.approx(expected, rel=1e-9)
+    bounds = Bounds(factor, y, high, loss)
+    assert bounds.zero_is_optimal()
+    assert bounds.gap <= 1e-11 * bounds.upper  # and a proof comes along

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from convexnn import project_cone
@@ -110,3 +112,64 @@ def test_a_restored_projector_continues_bit_for_bit(seed):
         expected = whole(x, 0.2)
         assert np.array_equal(resumed(x, 0.2), expected), step
         assert np.array_equal(resumed.multipliers, whole.multipliers), step
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 15), d=st.integers(1, 6))
+def test_projection_satisfies_moreau_and_agrees_with_nnls(seed, n, d):
+    rng = np.random.default_rng(seed)
+    X, g = rng.standard_normal((n, d)), rng.standard_normal(d)
+    pattern = rng.integers(0, 2, n)  # not always realisable
+    signed = (2 * pattern - 1)[:, None] * X
+    p = project_cone(g, X, pattern)
+    assert (signed @ p).min() >= -1e-10
+    assert abs(p @ (g - p)) <= 1e-10
+    lam, _ = nnls(signed.T, -g, maxiter=1000)
+    assert p == pytest.approx(g + signed.T @ lam, abs=1e-9)
+
+
+def test_projection_names_bad_input():
+    X = np.eye(2)
+    for arguments, message in (
+        (([1.0], X, [1, 1]), "g must have shape"),
+        (([np.nan, 1.0], X, [1, 1]), "g must not contain"),
+        (([1.0, 1.0], X, [1, 2]), "d must be a 0/1"),
+        (([1.0, 1.0], X, [1]), "d must be a 0/1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            project_cone(*arguments)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_warm_projection_equals_a_cold_one(seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((20, 4))
+    A[3], A[5] = 0.0, A[4]
+    D = (rng.random((6, 20)) < 0.5).astype(float)
+    for gram in (None, A @ A.T):
+        projector = ConeProjector(A, D, gram)
+        x = rng.standard_normal((6, 4))
+        for _ in range(5):
+            x = x + 0.2 * rng.standard_normal((6, 4))
+            warm = projector(x)
+            cold, _ = project_blocks(A, D, x)
+            assert warm == pytest.approx(cold, abs=1e-9)
+            lam = projector.multipliers
+            assert lam.min() >= 0
+            assert warm == pytest.approx(x + ((2 * D - 1) * lam) @ A, abs=1e-9)
+            started, _ = project_blocks(A, D, x, lam)
+            assert started == pytest.approx(cold, abs=1e-9)
+
+
+def test_projector_may_stop_below_the_threshold():
+    rng = np.random.default_rng(0)
+    A, x = rng.standard_normal((12, 3)), rng.standard_normal((10, 3))
+    D = (A @ rng.standard_normal((3, 10)) >= 0).T.astype(float)
+    exact = ConeProjector(A, D)(x)
+    projector = ConeProjector(A, D)
+    early = projector(x, threshold=1.0)
+    small = np.linalg.norm(early, axis=1) <= 1.0
+    assert small.any()
+    assert not small.all()
+    assert (np.linalg.norm(exact, axis=1)[small] <= 1.0 + 1e-12).all()
+    assert early[~small] == pytest.approx(exact[~small])
+    assert projector(x) == pytest.approx(exact)  # it goes on from where it stopped
