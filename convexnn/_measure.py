@@ -311,7 +311,7 @@ def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) ->
         lengths(np.abs(block) + unit * (error + TINY), axis=0)
         for block, error in zip(blocks, errors, strict=True)
     ]
-    largest = float(np.max(norms))  # NaN if any is, unlike the built-in function
+    largest = _rounded_up(float(np.max(norms)), X.shape[1])  # NaN if any is
     if not math.isfinite(largest):
         raise CertificateError("the dual point overflows.")
     return largest
@@ -415,7 +415,11 @@ def _reshaped(name: str, value: NDArray[Any], shape: tuple[int, ...]) -> Array:
 
 
 def _norms(blocks: Array) -> float:
-    return _sum(lengths(blocks, axis=0))
+    return _rounded_up(_sum(lengths(blocks, axis=0)), len(blocks))
+
+
+def _rounded_up(norm: float, dimension: int) -> float:
+    return norm * (1.0 + (dimension + 2) * EPS)
 
 
 def _sum(terms: Array) -> float:

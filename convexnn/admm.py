@@ -23,6 +23,7 @@ whose eigenvectors serve every rho.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -160,8 +161,8 @@ class Iteration:
         self._weights = slice(0, m * r)
         self._samples = slice(m * r, m * r + (0 if loss == "squared" else n))
         if rho is None:  # without it, targets in other units would take other steps
-            size = float(lengths(y, axis=0)) / np.sqrt(n) or 1.0
-            rho = RHO_FACTOR * np.sqrt(m) * self.alpha / size
+            size = float(lengths(y, axis=0)) / math.sqrt(n) or 1.0
+            rho = RHO_FACTOR * math.sqrt(m) * float(self.alpha) / size
         self.rho = min(max(rho, RHO_RANGE[0]), RHO_RANGE[1])
         self.nit = 0
         self.point = np.zeros(self._samples.stop)  # (v + lam, z + eta)

@@ -19,6 +19,7 @@ from convexnn._measure_cells import (
     column_exponents,
     distinct_lines,
     hyperplane_basis,
+    is_complete,
     lengths,
 )
 from farkas.parallel import seed_sequence
@@ -168,7 +169,9 @@ def enumerate_patterns(X: ArrayLike) -> PatternSet:
     Returns
     -------
     PatternSet
-        ``complete=True``; the all-zero pattern is included if it is realisable.
+        The all-zero pattern is included if it is realisable. ``complete=True``, except
+        where hyperplanes meet so nearly in one line that a cell between them, some
+        1e-12 wide, may have been missed.
 
     Raises
     ------
@@ -201,7 +204,8 @@ def enumerate_patterns(X: ArrayLike) -> PatternSet:
         )
     gates = basis.T @ _cells(normals).T if rank else np.zeros((X.shape[1], 1))
     D = pattern_of(X, gates)
-    return PatternSet(D, np.ldexp(gates, -exponents[:, None]), complete=True)
+    complete = is_complete(X, D, gates)
+    return PatternSet(D, np.ldexp(gates, -exponents[:, None]), complete)
 
 
 def pattern_of(X: Array, gates: Array) -> NDArray[np.bool_]:

@@ -224,3 +224,18 @@ def test_the_iteration_writes_into_none_of_its_arguments():
     advanced(Iteration(factor, y, 0.1, "hinge", x0=v), 65)
     for array, copy in zip(arguments, before, strict=True):
         assert np.array_equal(array, copy)
+
+
+@losses
+@activations
+def test_an_exact_fixed_point_stays_where_it_is(activation, loss):
+    # Nothing is on, so nothing depends on the weights, and z is the prox of itself.
+    y = np.array([1.0, -1.0, 1.0]) if LOSSES[loss].labels else np.zeros(3)
+    X, D = np.eye(3), np.zeros((3, 2))
+    iteration = Iteration(factorize(X, D, activation), y, 0.1, loss)
+    advanced(iteration, max(ADAPT_AT[:2]) + 5)
+    assert not iteration.blocks().any()
+    if loss in ("squared", "huber"):
+        assert not iteration.point.any()
+        assert iteration.is_stationary()
+    assert np.isfinite(iteration.point).all()

@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 import farkas
 from convexnn import enumerate_patterns, solve_gated, solve_relu
 from convexnn._measure import (
+    HUBER_DELTA,
     LOSSES,
     encode_targets,
     with_intercept,
@@ -296,3 +297,10 @@ def test_arithmetic_alone_rejects_a_shifted_dual_point():
     assert not farkas.verify(bare, data[::-1].copy(), y)
     assert not farkas.verify(bare, data, -y)
     assert not farkas.verify(bare, data[:, ::-1].copy(), y)
+
+
+def test_huber_threshold_separates_the_two_branches():
+    r = np.array([0.5, HUBER_DELTA, 3.0])
+    value = LOSSES["huber"].value(r, np.zeros(3))
+    expected = [0.125, HUBER_DELTA**2 / 2, HUBER_DELTA * 3 - HUBER_DELTA**2 / 2]
+    assert value == pytest.approx(expected, rel=1e-15)

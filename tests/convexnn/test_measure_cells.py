@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from convexnn import enumerate_patterns
+from convexnn import enumerate_patterns, solve_relu
 from convexnn._measure_cells import (
+    ON_HYPERPLANE,
+    column_exponents,
     count_patterns,
     distinct_lines,
     hyperplane_basis,
     is_complete,
+    lengths,
 )
 
 
@@ -117,3 +120,50 @@ def test_counting_ends_above_its_limit():
     small = data[:7, :3]
     assert count_patterns(small, 44) == count_patterns(small) == 44
     assert count_patterns(small, 43) > 43
+
+
+@pytest.mark.parametrize("noise", [1e-13, 1e-12, 1e-11, 1e-10, 1e-9])
+def test_no_list_is_called_complete_that_the_certificate_would_refuse(noise):
+    # Degenerate up to noise: the cells in between are about as wide as rounding.
+    called = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        shape = 6, 2 + seed % 3
+        data = rng.integers(-2, 3, shape) + noise * rng.standard_normal(shape)
+        patterns = enumerate_patterns(data)
+        assert patterns.complete == is_complete(data, patterns.D, patterns.gates)
+        called += patterns.complete
+        y = np.where(rng.random(6) < 0.5, -1.0, 1.0)
+        result = solve_relu(data, y, patterns, alpha=0.5, max_iter=30)
+        scope = result.certificate.parameters["scope"]
+        assert scope == ("global" if patterns.complete else "patterns")
+    assert called > 0
+
+
+def near_degenerate(rng):
+    """Rows of which some nearly meet in one line, and gates close to all corners."""
+    n, d = int(rng.integers(3, 7)), int(rng.integers(2, 5))
+    data = rng.integers(-2, 3, (n, d)) + 10.0 ** rng.uniform(-17, -8) * (
+        rng.standard_normal((n, d))
+    )
+    gates = [rng.standard_normal((d, 500))]
+    for size in range(1, d):
+        for rows in itertools.combinations(range(n), size):
+            corner = np.linalg.svd(data[list(rows)])[2][size:].T
+            corner = corner @ rng.standard_normal((d - size, 4))
+            for step in 10.0 ** np.arange(-13.0, -1.0):
+                gates.append(corner + step * rng.standard_normal((d, 4)))
+    return data, np.concatenate(gates, axis=1)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_more_patterns_can_be_realised_than_are_counted(seed):
+    # Else a list that lacks a wide cell could be filled up with slivers.
+    data, gates = near_degenerate(np.random.default_rng(seed))
+    exponents = column_exponents(data)
+    data, gates = np.ldexp(data, -exponents), np.ldexp(gates, exponents[:, None])
+    rows, products = lengths(data, axis=1)[:, None], data @ gates
+    strict = np.abs(products) > ON_HYPERPLANE * rows * lengths(gates, axis=0)
+    strict = (strict | (rows == 0)).all(axis=0)
+    realised = np.unique(products[:, strict] >= 0, axis=1).shape[1]
+    assert realised <= count_patterns(data)

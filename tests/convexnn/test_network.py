@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexnn import recover_network
+from convexnn import recover_network, sample_patterns, solve_relu
+from convexnn._measure import LOSSES
 from convexnn.network import gated_output, network_output
 
 
@@ -56,3 +57,20 @@ def test_gated_output_uses_its_gates():
     X = np.array([[1.0], [-1.0]])
     gates, weights = np.array([[1.0, -1.0]]), np.array([[[2.0, 5.0]]])
     assert gated_output(X, gates, weights).tolist() == [[2.0], [-5.0]]
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(LOSSES)))
+def test_the_recovered_network_has_the_objective_of_the_program(seed, loss):
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((10, 3)), rng.standard_normal(10)
+    if LOSSES[loss].labels:
+        y = np.where(y > 0, 1.0, -1.0)
+    patterns = sample_patterns(X, 6, random_state=seed)
+    result = solve_relu(X, y, patterns, alpha=0.2, loss=loss, tol=1e-6)
+    U, a = recover_network(*result.x)
+    z = network_output(X, U, a)
+    value = LOSSES[loss].value(z, y).sum() + 0.1 * ((U**2).sum() + (a**2).sum())
+    assert value == pytest.approx(result.fun, rel=1e-9), result.certificate
+    network = result.certificate.residuals["network_objective"]
+    assert network == pytest.approx(value, rel=1e-9), result.certificate

@@ -7,23 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
 
 import farkas
 from convexnn import (
     enumerate_patterns,
-    recover_network,
     reference_cvxpy,
     sample_patterns,
     solve_gated,
     solve_relu,
 )
-from convexnn._measure import HUBER_DELTA, LOSSES
-from convexnn.network import network_output
+from convexnn._measure import LOSSES
 from convexnn.patterns import PatternSet
 from farkas import Guarantee
-from farkas.checkpoint import Checkpoint, load, save
-from farkas.status import Status
 
 LABEL_LOSSES = ("logistic", "hinge")
 XOR = np.array([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
@@ -339,19 +334,6 @@ def test_nonzero_blocks_meet_the_optimality_conditions(loss):
                 assert (rows >= -bound).all(), result.certificate
 
 
-@settings(max_examples=15)
-@given(seeds, losses)
-def test_the_recovered_network_has_the_objective_of_the_program(seed, loss):
-    X, y, patterns = random_problem(seed, loss, n=10, d=3, P=6)
-    result = solve_relu(X, y, patterns, alpha=0.2, loss=loss, tol=1e-6)
-    U, a = recover_network(*result.x)
-    z = network_output(X, U, a)
-    value = LOSSES[loss].value(z, y).sum() + 0.1 * ((U**2).sum() + (a**2).sum())
-    assert value == pytest.approx(result.fun, rel=1e-9), result.certificate
-    network = result.certificate.residuals["network_objective"]
-    assert network == pytest.approx(value, rel=1e-9), result.certificate
-
-
 def test_least_squares_without_penalty_is_the_least_norm_solution():
     X, y, patterns = random_problem(3, n=12, d=2, P=4)
     result = solve_gated(X, y, patterns, alpha=0)
@@ -362,201 +344,6 @@ def test_least_squares_without_penalty_is_the_least_norm_solution():
     assert result.certificate.guarantee is Guarantee.LOCAL
     assert result.success, result.certificate
     assert farkas.verify(result, X, y).check()
-
-
-X3, Y3, D3 = np.eye(3), np.array([1.0, -1, 1]), np.ones((3, 2))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"X": np.zeros((0, 3))}, "X must be a nonempty"),
-        ({"X": np.zeros(3)}, "X must be a nonempty"),
-        ({"X": np.diag([1, np.nan, 1])}, "X must not contain NaN"),
-        ({"X": np.diag([1, np.inf, 1])}, "X must not contain NaN or infinity"),
-        ({"y": [1.0, 2.0]}, "y must have shape"),
-        ({"y": [[1.0], [2], [3]]}, "y must have shape"),
-        ({"y": [1.0, np.nan, 1]}, "y must not contain NaN"),
-        ({"y": [1.0, np.inf, 1]}, "y must not contain NaN or infinity"),
-        ({"y": [0.0, 1, 1], "loss": "hinge"}, "y must be -1 or"),
-        ({"y": [2.0, 1, 1], "loss": "logistic"}, "y must be -1 or"),
-        ({"patterns": np.ones(3)}, "patterns must have shape"),
-        ({"patterns": np.ones((2, 4))}, "patterns must have shape"),
-        ({"patterns": np.ones((3, 0))}, "patterns must have shape"),
-        ({"patterns": 0.5 * D3}, "patterns must hold 0 and 1"),
-        ({"patterns": -D3}, "patterns must hold 0 and 1"),
-        ({"patterns": D3.astype(str)}, "patterns must hold 0 and 1"),
-        ({"patterns": np.nan * D3}, "patterns must hold 0 and 1"),
-        ({"patterns": enumerate_patterns(XOR)}, "patterns have 4 rows"),
-        ({"alpha": -1.0}, "alpha=-1.0"),
-        ({"alpha": np.nan}, "alpha=nan"),
-        ({"alpha": np.inf}, "alpha=inf"),
-        ({"alpha": "1"}, "alpha='1'"),
-        ({"alpha": True}, "alpha=True"),
-        ({"loss": "hing"}, "loss='hing'"),
-        ({"tol": -1e-4}, "tol="),
-        ({"tol": np.nan}, "tol=nan"),
-        ({"max_iter": 0}, "max_iter=0"),
-        ({"max_iter": 2.5}, "max_iter=2.5"),
-        ({"max_time": 0}, "max_time=0"),
-        ({"max_time": np.nan}, "max_time=nan"),
-        ({"rho": 0}, "rho=0"),
-        ({"rho": "big"}, "rho='big'"),
-        ({"rho": np.inf}, "rho=inf"),
-        ({"callback": 3}, "callback=3"),
-        ({"history_every": -1}, "every=-1"),
-        ({"verbose": 7}, "verbose=7"),
-    ],
-)
-@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
-def test_bad_arguments_are_named(solver, change, message):
-    arguments = {"X": X3, "y": Y3, "patterns": D3, "alpha": 1.0, **change}
-    with pytest.raises(ValueError, match=message):
-        solver(**arguments)
-
-
-def test_bad_starts_are_named():
-    good = np.zeros((3, 2))
-    with pytest.raises(ValueError, match="x0 must hold 2"):
-        solve_relu(X3, Y3, D3, alpha=1.0, x0=(good,))
-    with pytest.raises(ValueError, match="x0 must hold 2"):
-        solve_relu(X3, Y3, D3, alpha=1.0, x0=(good, good[:1]))
-    with pytest.raises(ValueError, match="x0 must hold 1"):
-        solve_gated(X3, Y3, D3, alpha=1.0, x0=good.T)
-    with pytest.raises(ValueError, match="x0 must not contain NaN"):
-        solve_gated(X3, Y3, D3, alpha=1.0, x0=np.nan * good)
-
-
-@pytest.mark.parametrize("loss", ["logistic", "hinge", "huber"])
-def test_alpha_zero_needs_the_gated_squared_program(loss):
-    with pytest.raises(ValueError, match="alpha=0"):
-        solve_gated(X3, Y3, D3, alpha=0, loss=loss)
-    with pytest.raises(ValueError, match="alpha=0"):
-        solve_relu(X3, Y3, D3, alpha=0)
-
-
-@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, StopIteration])
-def test_interrupting_returns_the_best_point_with_a_certificate(loss, error):
-    X, y, patterns = random_problem(1, loss, n=40, d=6, P=20)
-
-    def stop(intermediate_result):
-        if intermediate_result.nit >= 20:
-            raise error
-
-    result = solve_relu(X, y, patterns, alpha=0.01, loss=loss, tol=0.0, callback=stop)
-    assert (result.nit, result.status) == (20, Status.CALLBACK)
-    assert not result.success
-    text = "Interrupted by the user." if error is KeyboardInterrupt else "callback"
-    assert text in result.message
-    assert result.fun < LOSSES[loss].value(np.zeros_like(y), y).sum()
-    assert_certified(result, X, y)
-
-
-def test_interrupting_the_final_call_keeps_the_result():
-    def interrupt(intermediate_result):
-        raise KeyboardInterrupt
-
-    X, y, patterns = random_problem(1)
-    result = solve_relu(X, y, patterns, alpha=1e3, callback=interrupt)
-    assert result.message == "Interrupted by the user."
-    assert_certified(result, X, y)
-
-
-@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "huber"])
-@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
-@pytest.mark.parametrize("limit", [{"max_iter": 1}, {"max_time": 1e-9}])
-def test_a_limit_returns_the_best_point_with_a_certificate(loss, solver, limit):
-    X, y, patterns = random_problem(1, loss)
-    result = solver(X, y, patterns, alpha=0.01, loss=loss, **limit)
-    expected = Status.MAX_ITER if "max_iter" in limit else Status.MAX_TIME
-    assert (result.nit, result.status) == (1, expected), result.certificate
-    assert_certified(result, X, y)
-
-
-@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "huber"])
-def test_a_finished_state_can_be_resumed_without_iterating(loss):
-    X, y, patterns = random_problem(1, loss)
-    options = {"alpha": 0.01, "loss": loss, "tol": 0.0}
-    first = solve_relu(X, y, patterns, **options, max_iter=10)
-    again = solve_relu(X, y, patterns, **options, max_iter=10, state=first.state)
-    assert again.nit == 10
-    assert again.fun == first.fun, again.certificate
-    assert again.lower_bound == first.lower_bound, again.certificate
-    assert_certified(again, X, y)
-
-
-def test_history_has_a_row_for_every_check_and_improves_monotonically():
-    X, y, patterns = random_problem(2, n=40, d=6, P=20)
-    result = solve_relu(X, y, patterns, alpha=0.01, tol=1e-10, max_iter=95)
-    history = result.history
-    columns = ["iteration", "elapsed", "objective", "certificate", "lower_bound", "rho"]
-    assert list(history) == columns
-    assert_array_equal(history["iteration"], [*range(10, 100, 10), 95])
-    assert (np.diff(history["objective"]) <= 0).all()
-    assert (np.diff(history["lower_bound"]) >= 0).all()
-    assert (np.diff(history["elapsed"]) >= 0).all()
-    assert (history["rho"] > 0).all()
-    gaps = history["objective"] - history["lower_bound"]
-    assert history["certificate"] == pytest.approx(gaps, abs=1e-15)
-    assert history["objective"][-1] == pytest.approx(result.fun, rel=1e-10)
-
-
-def test_history_can_be_thinned_and_switched_off():
-    X, y, patterns = random_problem(2)
-    options = {"alpha": 0.01, "tol": 0.0, "max_iter": 65}
-    thin = solve_relu(X, y, patterns, **options, history_every=30)
-    assert_array_equal(thin.history["iteration"], [30, 60, 65])
-    none = solve_relu(X, y, patterns, **options, history_every=0)
-    assert not len(none.history["iteration"])
-    assert none.fun == thin.fun
-
-
-@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
-def test_the_callback_sees_every_check_and_the_final_point(solver):
-    X, y, patterns = random_problem(2, n=40, d=6, P=20)
-    seen = []
-
-    def watch(intermediate_result):
-        assert callable(intermediate_result.state)
-        seen.append(intermediate_result)
-
-    result = solver(X, y, patterns, alpha=0.01, tol=0.0, max_iter=35, callback=watch)
-    assert [progress.nit for progress in seen] == [10, 20, 30, 35]
-    last = seen[-1]
-    assert last.fun == pytest.approx(result.fun, rel=1e-10)
-    assert last.gap == last.fun - last.lower_bound
-    assert_array_equal(last.x, result.x)
-    for progress in seen:
-        blocks = progress.x if solver is solve_relu else (progress.x, 0 * progress.x)
-        if solver is solve_relu:
-            value = objective(X, y, patterns.D, *blocks, 0.01, "squared")
-            assert progress.fun == pytest.approx(value, rel=1e-10)
-
-
-def test_stopping_in_the_final_call_changes_nothing():
-    X, y, patterns = random_problem(2)
-
-    def stop(intermediate_result):
-        raise StopIteration
-
-    result = solve_relu(X, y, patterns, alpha=1e3, callback=stop)
-    assert result.status is Status.CONVERGED
-
-
-def test_an_error_in_the_callback_is_raised():
-    def fail(intermediate_result):
-        raise ZeroDivisionError
-
-    X, y, patterns = random_problem(2)
-    with pytest.raises(ZeroDivisionError):
-        solve_relu(X, y, patterns, alpha=0.01, callback=fail)
-
-
-def test_progress_is_printed_on_request(capsys):
-    X, y, patterns = random_problem(2)
-    solve_relu(X, y, patterns, alpha=0.01, tol=0.0, max_iter=30, verbose=2)
-    assert capsys.readouterr().out.count("convexnn  iteration") >= 3
 
 
 EXTREME = {
@@ -578,6 +365,11 @@ EXTREME = {
     "one number": (SIX[1:2, :1], SIX_Y[:1], 0.1),
     "almost no penalty": (SIX, SIX_Y, 1e-9),
     "denormal penalty": (SIX, SIX_Y, 5e-324),
+    "denormal targets": (SIX, 1e-310 * SIX_Y, 0.1),
+    "denormal entry": (np.where(SIX == 0.0, 5e-324, SIX), SIX_Y, 0.1),
+    "targets without squares": (SIX, 1e-160 * SIX_Y, 1e-161),
+    "equal rows": (np.repeat(SIX[:1], 6, axis=0), SIX_Y, 0.1),
+    "opposite rows": (np.concatenate([SIX[:3], -SIX[:3]]), SIX_Y, 0.1),
 }
 
 
@@ -615,60 +407,6 @@ def test_all_patterns_of_any_units_prove_a_global_optimum():
         assert result.fun == pytest.approx(1.1573941442, rel=1e-6), result.certificate
 
 
-@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "huber"])
-@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
-def test_two_runs_of_50_iterations_are_one_of_100(loss, solver, tmp_path):
-    X, y, patterns = random_problem(4, loss, n=40, d=6, P=20)
-    options = {"alpha": 0.01, "loss": loss, "tol": 0.0}
-    whole = solver(X, y, patterns, **options, max_iter=100)
-    half = solver(X, y, patterns, **options, max_iter=50)
-    save(tmp_path / "half.npz", half.state)
-    state = load(tmp_path / "half.npz")
-    both = solver(X, y, patterns, **options, max_iter=100, state=state)
-    assert (half.nit, both.nit, whole.nit) == (50, 100, 100)
-    assert_array_equal(both.x, whole.x)
-    assert_array_equal(both.state["point"], whole.state["point"])
-    assert both.fun == whole.fun
-    assert both.lower_bound == whole.lower_bound
-    assert_array_equal(both.history["iteration"], whole.history["iteration"])
-    assert_array_equal(both.history["objective"], whole.history["objective"])
-    assert_array_equal(both.history["rho"], whole.history["rho"])
-
-
-def test_a_checkpoint_of_the_callback_continues_bit_for_bit(tmp_path):
-    X, y, patterns = random_problem(4, "hinge", n=40, d=6, P=20)
-    options = {"alpha": 0.01, "loss": "hinge", "tol": 0.0, "max_iter": 100}
-    path = tmp_path / "run.npz"
-    callback = Checkpoint(path, every=70)
-    whole = solve_relu(X, y, patterns, **options, callback=callback)
-    state = load(path)
-    assert state["nit"] == 70
-    rest = solve_relu(X, y, patterns, **options, state=state)
-    assert_array_equal(rest.x, whole.x)
-    assert (rest.fun, rest.lower_bound) == (whole.fun, whole.lower_bound)
-
-
-def test_the_answer_is_a_good_start():
-    X, y, patterns = random_problem(5, n=40, d=6, P=20)
-    options = {"alpha": 0.1, "tol": 1e-5}
-    cold = solve_relu(X, y, patterns, **options)
-    warm = solve_relu(X, y, patterns, **options, x0=cold.x)
-    assert warm.nit <= cold.nit
-    assert warm.fun == pytest.approx(cold.fun, rel=1e-5), warm.certificate
-    relaxed = solve_gated(X, y, patterns, **options)
-    again = solve_gated(X, y, patterns, **options, x0=relaxed.x)
-    assert again.nit <= relaxed.nit
-
-
-def test_any_first_rho_converges_to_the_same_value():
-    X, y, patterns = random_problem(6)
-    values = [
-        solve_relu(X, y, patterns, alpha=0.1, tol=1e-7, rho=rho).fun
-        for rho in (1e-3, 1e-1, 1e1, 1e3)
-    ]
-    assert values == pytest.approx([values[0]] * 4, rel=1e-6)
-
-
 def test_repeated_patterns_leave_the_optimum():
     X, y, patterns = random_problem(7)
     once = solve_relu(X, y, patterns.D, alpha=0.1, tol=1e-8)
@@ -683,13 +421,6 @@ def test_a_falsely_complete_list_is_refused():
     short = PatternSet(patterns.D[:, kept], patterns.gates[:, kept], complete=True)
     with pytest.raises(farkas.CertificateError, match="not complete"):
         solve_relu(XOR, XOR_Y, short, alpha=0.1)
-
-
-def test_huber_threshold_separates_the_two_branches():
-    r = np.array([0.5, HUBER_DELTA, 3.0])
-    value = LOSSES["huber"].value(r, np.zeros(3))
-    expected = [0.125, HUBER_DELTA**2 / 2, HUBER_DELTA * 3 - HUBER_DELTA**2 / 2]
-    assert value == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("solver", [solve_relu, solve_gated])
@@ -709,51 +440,7 @@ def test_success_means_that_the_certificate_is_satisfied(solver, loss):
 @pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "huber"])
 def test_patterns_without_a_row_leave_the_zero_network(solver, loss):
     y = np.array([1.0, -1, 1])
-    result = solver(X3, y, np.zeros((3, 2)), alpha=1e3, loss=loss)
+    result = solver(np.eye(3), y, np.zeros((3, 2)), alpha=1e3, loss=loss)
     assert result.success, result.certificate
     assert result.gap == 0.0, result.certificate
     assert not np.any(result.x)
-
-
-def test_targets_whose_loss_overflows_are_refused():
-    with pytest.raises(ValueError, match="y is too large"):
-        solve_relu(X3, 1e200 * Y3, D3, alpha=1.0)
-    result = solve_relu(X3, 1e200 * Y3, D3, alpha=1.0, loss="huber")
-    assert result.lower_bound >= 0, result.certificate
-
-
-@pytest.mark.parametrize("solver", [solve_relu, solve_gated])
-def test_a_state_that_is_not_finite_ends_with_the_best_point_before(solver):
-    X, y, patterns = random_problem(1)
-    options = {"alpha": 0.01, "tol": 0.0}
-    first = solver(X, y, patterns, **options, max_iter=20)
-    broken = first.state["point"].copy()
-    broken[0] = np.nan
-    state = {**first.state, "point": broken}
-    result = solver(X, y, patterns, **options, max_iter=60, state=state)
-    assert result.status is Status.NUMERICAL
-    assert "non-finite" in result.message
-    assert result.fun == first.fun, result.certificate
-    assert_certified(result, X, y)
-
-
-def test_a_state_of_other_data_makes_no_false_claim():
-    X, y, patterns = random_problem(1)
-    options = {"alpha": 0.01, "tol": 1e-6}
-    easy = solve_relu(X, 1e-3 * y, patterns, **options)
-    mixed = solve_relu(X, y, patterns, **options, state=easy.state)
-    honest = solve_relu(X, y, patterns, **options)
-    assert mixed.lower_bound <= honest.fun, mixed.certificate
-    assert mixed.fun >= honest.lower_bound, mixed.certificate
-    assert mixed.success == mixed.certificate.satisfied, mixed.certificate
-    assert_certified(mixed, X, y)
-
-
-def test_a_solution_found_by_the_last_projection_counts_as_converged():
-    # Just below the limit the cheap multipliers may not close the gap; the exact ones
-    # of the final bound do.
-    X, y, patterns = random_problem(3, "hinge")
-    options = {"alpha": 0.1, "loss": "hinge"}
-    for max_iter in range(20, 200, 7):
-        result = solve_relu(X, y, patterns, **options, tol=1e-3, max_iter=max_iter)
-        assert result.success == result.certificate.satisfied, result.certificate

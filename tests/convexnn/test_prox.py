@@ -69,7 +69,7 @@ def test_prox_is_monotone_and_firmly_nonexpansive(loss, a, e):
     a, y, rho = np.array(a), np.ones(2), 10.0**e
     z = PROX[loss](a, y, rho)
     moved, asked = z[1] - z[0], a[1] - a[0]
-    room = 1e-14 * (np.abs(a).max() + np.abs(z).max() + 1.0 / rho)
+    room = 1e-14 * (1.0 + np.abs(a).max() + np.abs(z).max() + 1.0 / rho)
     assert moved * np.sign(asked) >= -room
     assert abs(moved) <= abs(asked) + room
 
