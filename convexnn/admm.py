@@ -261,10 +261,10 @@ class Iteration:
         factor = self.factor
         A, D, P = factor.A, factor.D, len(factor.D)
         if self.loss == "squared":
-            curvature, target = 1.0 / self.rho, self.y
+            weight, target = self.rho, self.y
         else:
-            reflected = 2.0 * self.prox[self._samples] - self.point[self._samples]
-            curvature, target = 1.0, reflected
+            weight = 1.0
+            target = 2.0 * self.prox[self._samples] - self.point[self._samples]
         u = self._blocks(self._image)
         np.multiply(self._blocks(self.prox), 2.0, out=u)
         u -= self._blocks(self.point)
@@ -272,7 +272,6 @@ class Iteration:
         _kernels.gated_sum(D, self._products, self.prediction)
         # With residual q: u = c + F'q / weight and (weight I + F F') q = t - F c.
         Q, e = factor.eigenvectors, factor.eigenvalues
-        weight = 1.0 / curvature
         q = Q @ (((target - self.prediction) @ Q) / (weight + e))
         push = (D * q) @ A
         u[:P] += push

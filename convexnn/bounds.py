@@ -137,15 +137,28 @@ class Bounds:
         self.try_dual(theta, lam)
         return True
 
+    def weights(self) -> tuple[Array, Array]:
+        """Return the best point as (V, W) of shape (d, P); gated: W is empty."""
+        P = len(self.factor.D)
+        return (
+            self.factor.to_user(self.blocks[:P]),
+            self.factor.to_user(self.blocks[P:]),
+        )
+
+    def x(self) -> Any:
+        """Return the best point as the solver functions do: (V, W), or V if gated."""
+        V, W = self.weights()
+        return (V, W) if self.factor.relu else V
+
     def witness(self) -> dict[str, Array]:
         """Return the arrays that the certificate needs, in the user's coordinates."""
-        P = len(self.factor.D)
-        witness = {"V": self.factor.to_user(self.blocks[:P])}
+        V, W = self.weights()
+        witness = {"V": V}
         if self.alpha > 0:
             witness["theta"] = self.theta
         if self.factor.relu:
             index = np.flatnonzero(self.multipliers)
-            witness["W"] = self.factor.to_user(self.blocks[P:])
+            witness["W"] = W
             witness["multiplier_index"] = index
             witness["multiplier_value"] = self.multipliers.ravel()[index]
         return witness

@@ -25,7 +25,7 @@ CHECK_EVERY = 10
 
 @dataclasses.dataclass
 class Solution:
-    """What the driver found; the weights are inside the cones."""
+    """What the driver found."""
 
     bounds: Bounds
     status: Status
@@ -34,12 +34,6 @@ class Solution:
     history: dict[str, NDArray[Any]]
     state: dict[str, Any]
     interrupted: bool  # by Ctrl-C
-
-    def weights(self) -> tuple[Array, Array]:
-        """Return (V, W) of shape (d, P); W is empty for the gated program."""
-        factor, P = self.bounds.factor, len(self.bounds.factor.D)
-        blocks = self.bounds.blocks
-        return factor.to_user(blocks[:P]), factor.to_user(blocks[P:])
 
 
 def solve(
@@ -90,21 +84,19 @@ def solve(
         name=settings.name,
         start=earlier or None,
     )
-    return _Driver(program, settings, iteration, bounds, recorder, begun).run()
+    return _Driver(settings, iteration, bounds, recorder, begun).run()
 
 
 class _Driver:
     def __init__(
         self,
-        program: Program,
         settings: Settings,
         iteration: Iteration,
         bounds: Bounds,
         recorder: Recorder,
         begun: float,
     ) -> None:
-        self.program, self.settings = program, settings
-        self.iteration, self.bounds = iteration, bounds
+        self.settings, self.iteration, self.bounds = settings, iteration, bounds
         self.recorder, self.begun = recorder, begun
 
     def run(self) -> Solution:
@@ -186,10 +178,8 @@ class _Driver:
         callback = self.settings.callback
         if callback is None:
             return
-        solution = Solution(self.bounds, Status.CALLBACK, 0, 0.0, {}, {}, False)
-        V, W = solution.weights()
         progress = OptimizeResult(
-            x=(V, W) if self.program.activation == "relu" else V,
+            x=self.bounds.x(),
             fun=self.bounds.upper,
             nit=self.iteration.nit,
             lower_bound=self.bounds.lower,

@@ -128,7 +128,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         self._intercept = intercept
         solutions = self._solve_all(programs, starts, settings, X, y)
 
-        self._weights = [solution.weights() for solution in solutions]
+        self._weights = [solution.bounds.weights() for solution in solutions]
         for name in ("coefs_", "intercepts_", "weights_"):  # of another activation
             self.__dict__.pop(name, None)
         for name, value in self._network(self._weights, data).items():
@@ -179,7 +179,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         def attributes(progress: Any) -> dict[str, Any]:
             """Fitted attributes as if the fit stopped here: later outputs are zero."""
             x = progress.x if isinstance(progress.x, tuple) else (progress.x,)
-            weights = [solution.weights() for solution in solutions]
+            weights = [solution.bounds.weights() for solution in solutions]
             weights.append((x[0], x[-1]))
             zero = np.zeros_like(x[0])
             weights += [(zero, zero)] * (len(programs) - len(weights))

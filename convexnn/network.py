@@ -67,25 +67,6 @@ def recover_network(
     return blocks / roots, signs * roots
 
 
-def network_output(X: Array, U: Array, a: Array) -> Array:
-    """Return ``max(X U, 0) a``.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, d)
-        Data.
-    U : ndarray of shape (d, m)
-        Hidden weights.
-    a : ndarray of shape (m,) or (m, C)
-        Output weights.
-
-    Returns
-    -------
-    ndarray of shape (n,) or (n, C)
-    """
-    return np.maximum(X @ U, 0.0) @ a
-
-
 def gated_output(X: Array, gates: Array, weights: Array) -> Array:
     """Return ``sum_i 1[x'g_i >= 0] x'u_i`` for each output.
 

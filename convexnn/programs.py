@@ -112,8 +112,7 @@ def solve_relu(
     )
     start = None if x0 is None else check_start(x0, program)
     solution = solve(program, settings, x0=start, state=state)
-    V, W = solution.weights()
-    return _result(program, settings, solution, (V, W))
+    return _result(program, settings, solution)
 
 
 def solve_gated(
@@ -179,12 +178,10 @@ verbose, state
     )
     start = None if x0 is None else check_start((x0,), program)
     solution = solve(program, settings, x0=start, state=state)
-    return _result(program, settings, solution, solution.weights()[0])
+    return _result(program, settings, solution)
 
 
-def _result(
-    program: Program, settings: Settings, solution: Solution, x: Any
-) -> OptimizeResult:
+def _result(program: Program, settings: Settings, solution: Solution) -> OptimizeResult:
     certificate = mint(
         [solution.bounds],
         (program.X, program.y),
@@ -194,7 +191,7 @@ def _result(
     )
     message = "Interrupted by the user." if solution.interrupted else None
     return make_result(
-        x,
+        solution.bounds.x(),
         fun=certificate.upper,
         status=final_status(solution.status, certificate),
         nit=solution.nit,

@@ -137,6 +137,7 @@ class CertifiedMixin(CallbackSupportMixin):  # type: ignore[misc]
         self.message_ = self.status_.message if message is None else message
         if hasattr(self, "_fit_task"):
             root, task = self._fit_task
+            # The estimator itself is fitted by now: nothing needs reconstruction.
             root.call_on_fit_task_end(**task, reconstruction_attributes=dict)
         if not self.status_.success:
             warnings.warn(
