@@ -25,7 +25,7 @@ from convexnn import (  # noqa: E402
     solve_gated,
     solve_relu,
 )
-from convexnn._measure import LOSSES  # noqa: E402
+from convexnn._measure_losses import LOSSES  # noqa: E402
 from convexnn.admm import factorize  # noqa: E402
 from convexnn.bounds import Bounds  # noqa: E402
 from farkas.environment import describe  # noqa: E402

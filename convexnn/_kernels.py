@@ -289,6 +289,58 @@ def _solve_passive(A, pattern, g, passive, count, L, out):
         out[a] = value / L[a, a]
 
 
+@kernel
+def prox_softmax(a, own, rho, out):
+    """Minimise ``log sum exp(z) - z_own + rho/2 |z - a|^2`` for each row, from ``out``.
+
+    Newton; its matrix ``diag(p) - p p' + rho I`` is inverted by the formula of Sherman
+    and Morrison. A step that raises the objective is halved.
+    """
+    n, C = a.shape
+    p, step = np.empty(C), np.empty(C)
+    for k in range(n):
+        z = out[k]
+        best = np.inf
+        scale = 0.0  # first evaluate the start, then try steps
+        for _ in range(100):
+            largest = -np.inf
+            for c in range(C):
+                largest = max(largest, z[c] - scale * step[c] if scale else z[c])
+            total, square = 0.0, 0.0
+            for c in range(C):
+                moved = z[c] - scale * step[c] if scale else z[c]
+                p[c] = np.exp(moved - largest)
+                total += p[c]
+                square += (moved - a[k, c]) ** 2
+            at_own = z[own[k]] - scale * step[own[k]] if scale else z[own[k]]
+            value = largest + np.log(total) - at_own + 0.5 * rho * square
+            if value > best:
+                scale *= 0.5
+                if scale < 1e-4:
+                    break
+                continue
+            fallen = best - value
+            best = value
+            if scale:
+                for c in range(C):
+                    z[c] -= scale * step[c]
+            below, along, gradient = 0.0, 0.0, 0.0
+            for c in range(C):
+                p[c] /= total
+                step[c] = p[c] + rho * (z[c] - a[k, c])
+            step[own[k]] -= 1.0
+            for c in range(C):
+                gradient = max(gradient, abs(step[c]))
+                step[c] /= p[c] + rho
+                below += p[c] / (p[c] + rho)
+                along += p[c] * step[c]
+            if gradient <= 1e-13 * max(1.0, rho) or fallen == 0.0:
+                break
+            for c in range(C):
+                step[c] += p[c] / (p[c] + rho) * along / (rho * below)
+            scale = 1.0
+
+
 @on_warmup
 def compile_all():
     """Call every kernel that Python code calls once, as the solver does."""
@@ -299,6 +351,7 @@ def compile_all():
     gated_sum(D, D, two.copy())
     shrink_blocks(points, 1.0, centers)
     prox_logistic(two, two, 1.0, two.copy())
+    prox_softmax(A, np.zeros(2, dtype=np.int64), 1.0, np.zeros((2, 2)))
     factor_passive(A, A, D, lam, passive, counts, factors)
     project_cones(
         A, A, two, D, points, lam, passive, counts, factors, margins, centers,

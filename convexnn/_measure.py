@@ -17,90 +17,36 @@ the network problem itself, over networks of any width.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convexnn._measure_cells import PARALLEL, is_complete, lengths
+from convexnn._measure_losses import (
+    EPS,
+    LOSSES,
+    TINY,
+    Loss,
+    dual_value,
+    encode_targets,
+    largest_loss,
+    reshaped,
+    total,
+    with_intercept,
+)
+from convexnn._measure_witness import members_of, multipliers_of
 from farkas.certificate import CertificateError, Guarantee, Parameter
 from farkas.verification import ROUNDING, Measurement, problem
 
 Array = NDArray[np.float64]
-
-HUBER_DELTA = 1.35  # 95 % efficiency at the normal distribution (Huber, 1981)
-
-EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
 # Cone violation that counts as rounding of a feasible point: at most this times
 # |x_k| |v|, and at most that times the largest target, since huge blocks that cancel
 # in the prediction might leave their cones by more than the targets are worth.
 FEASIBILITY = 1e-12
 VIOLATION = 1e-9
-
-
-class Loss(NamedTuple):
-    """One sample-wise loss l(z, y) and the parts of its Fenchel dual."""
-
-    value: Callable[[Array, Array], Array]
-    theta: Callable[[Array, Array], Array]  # -dl/dz
-    dual: Callable[[Array, Array], Array]  # -l*(-theta), inside the domain
-    project: Callable[[Array, Array], Array]  # theta onto the domain of the dual
-    labels: bool  # targets must be -1 or +1
-
-
-def _entropy(t: Array) -> Array:
-    inside = (t > 0) & (t < 1)
-    safe = np.where(inside, t, 0.5)
-    return np.where(inside, -(safe * np.log(safe) + (1 - safe) * np.log1p(-safe)), 0.0)
-
-
-def _sigmoid(x: Array) -> Array:
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def _unit_interval(theta: Array, y: Array) -> Array:
-    return y * np.clip(y * theta, 0.0, 1.0)
-
-
-def _huber(z: Array, y: Array) -> Array:
-    r = np.abs(z - y)
-    curved = np.minimum(r, HUBER_DELTA)
-    return curved * (r - 0.5 * curved)
-
-
-LOSSES = {
-    "squared": Loss(
-        value=lambda z, y: 0.5 * (z - y) ** 2,
-        theta=lambda z, y: y - z,
-        dual=lambda theta, y: theta * y - 0.5 * theta**2,
-        project=lambda theta, y: theta,
-        labels=False,
-    ),
-    "logistic": Loss(
-        value=lambda z, y: np.logaddexp(0.0, -y * z),
-        theta=lambda z, y: y * _sigmoid(-y * z),
-        dual=lambda theta, y: _entropy(y * theta),
-        project=_unit_interval,
-        labels=True,
-    ),
-    "hinge": Loss(
-        value=lambda z, y: np.maximum(1.0 - y * z, 0.0),
-        theta=lambda z, y: np.where(y * z < 1, y, 0.0),
-        dual=lambda theta, y: y * theta,
-        project=_unit_interval,
-        labels=True,
-    ),
-    "huber": Loss(
-        value=_huber,
-        theta=lambda z, y: np.clip(y - z, -HUBER_DELTA, HUBER_DELTA),
-        dual=lambda theta, y: theta * y - 0.5 * theta**2,
-        project=lambda theta, y: np.clip(theta, -HUBER_DELTA, HUBER_DELTA),
-        labels=False,
-    ),
-}
 
 
 @problem("convexnn.two_layer/1", data=("X", "y"))
@@ -124,7 +70,8 @@ def measure_two_layer(
         (C, d, P), where d = d0 + 1 if an intercept column is appended; ``theta`` (n,)
         or (n, C), not read with ``alpha=0``; for ReLU the nonzero multipliers
         ``multiplier_value`` at the flat ``multiplier_index`` into (C, 2, P, n);
-        ``gates`` (d, P) with ``scope="global"``.
+        ``gates`` (d, P) with ``scope="global"``; ``members`` (C, P) 0/1 if each output
+        has patterns of its own among them.
     parameters : mapping
         ``alpha``, ``loss``, ``activation`` ("relu", "gated"), ``scope`` ("patterns",
         "global"), ``encoding`` ("none", "labels": one column of +-1 targets for two
@@ -161,41 +108,48 @@ def measure_two_layer(
     D = np.asarray(witness["patterns"], dtype=np.float64)
     if D.ndim != 2 or len(D) != len(X) or not D.size or not np.isin(D, (0, 1)).all():
         raise CertificateError("patterns must be an (n, P) array of 0 and 1.")
-    S = 2.0 * D - 1.0
     shape = (Y.shape[1], X.shape[1], D.shape[1])
-    theta = _reshaped("theta", witness["theta"], Y.shape) if alpha > 0 else Y
+    members = members_of(witness, (shape[0], shape[2]))
+    theta = reshaped("theta", witness["theta"], Y.shape) if alpha > 0 else Y
     theta = loss.project(theta, Y)
-    V = _reshaped("V", witness["V"], shape)
-    W = _reshaped("W", witness["W"], shape) if relu else None
-    lam = _multipliers(witness, (shape[0], 2, *D.T.shape)) if relu else None
-    zero_loss = _sum(loss.value(np.zeros_like(Y), Y))
+    V = reshaped("V", witness["V"], shape)
+    W = reshaped("W", witness["W"], shape) if relu else None
+    lam = multipliers_of(witness, (shape[0], 2, *D.T.shape)) if relu else None
+    for blocks in (V,) if W is None else (V, W):
+        if (blocks * ~members[:, None, :]).any():
+            raise CertificateError("an output has a unit outside its own patterns.")
+    zero_loss = total(loss.value(np.zeros_like(Y), Y))
     if not math.isfinite(zero_loss):
         raise CertificateError("the loss at zero exceeds all floats; rescale y.")
 
     upper = lower = slack = network = violation = dual_norm = 0.0
     for c in range(shape[0]):
         y_c, theta_c = Y[:, c], theta[:, c]
+        own = members[c]
+        D_c, V_c = D[:, own], V[c][:, own]
+        lam_c = None if lam is None else lam(c)[:, own]
         if relu:
-            parts = _primal_relu(X, y_c, D, S, V[c], W[c], lam[c], alpha, loss)
+            W_c = W[c][:, own]
+            parts = _primal_relu(X, y_c, D_c, V_c, W_c, lam_c, alpha, loss)
             value, lost, violated, real = parts
             violation = max(violation, violated)
             network += real
         else:
-            z, radius = np.sum(D * (X @ V[c]), axis=1), _rounding(X, V[c])
-            value, lost = _largest_loss(z, radius, y_c, loss) + alpha * _norms(V[c]), 0
+            z, radius = np.sum(D_c * (X @ V_c), axis=1), _rounding(X, V_c)
+            value, lost = largest_loss(z, radius, y_c, loss) + alpha * _norms(V_c), 0
             if alpha == 0:
                 theta_c = loss.theta(z, y_c)
         upper += value
-        norm = _dual_norm(X, D, S, theta_c, lam[c] if relu else None)
+        norm = _dual_norm(X, D_c, theta_c, lam_c)
         dual_norm = max(dual_norm, norm)
         if alpha > 0:
-            value, multiple = _dual_value(theta_c, y_c, norm / alpha, loss)
+            value, multiple = dual_value(theta_c, y_c, norm / alpha, loss)
             lower += value
             slack += multiple * lost
 
     if alpha == 0:
         at_zero = loss.theta(np.zeros_like(Y), Y)
-        slopes = (X.T @ (D * at_zero[:, [c]]) for c in range(shape[0]))
+        slopes = (X.T @ (D[:, own] * at_zero[:, [c]]) for c, own in enumerate(members))
         steepest = max(float(lengths(G, axis=0).max()) for G in slopes)
         return Measurement(
             kind="kkt_residual",
@@ -221,7 +175,7 @@ def measure_two_layer(
         lower=min(lower, upper + slack),
         upper=upper + slack,
         residuals=residuals,
-        assumptions=(_scope(X, D, witness, parameters),),
+        assumptions=(_scope(X, D, witness, parameters, members),),
     )
 
 
@@ -229,7 +183,6 @@ def _primal_relu(
     X: Array,
     y: Array,
     D: Array,
-    S: Array,
     V: Array,
     W: Array,
     lam: Array,
@@ -245,7 +198,8 @@ def _primal_relu(
     XV, XW = X @ V, X @ W
     penalty = alpha * (_norms(V) + _norms(W))
     real = np.sum(np.maximum(XV, 0.0) - np.maximum(XW, 0.0), axis=1)
-    network = _sum(loss.value(real, y)) + penalty
+    network = total(loss.value(real, y)) + penalty
+    S = 2.0 * D - 1.0
     rows = lengths(X, axis=1)
     radius = _rounding(X, V) + _rounding(X, W)
     slack = violation = 0.0
@@ -255,12 +209,12 @@ def _primal_relu(
         limit = violation_limit(rows, lengths(block, axis=0), y)
         feasible &= not (outside > limit).any()
         radius += outside.sum(axis=1)
-        slack += _sum(multipliers.T * outside)
+        slack += total(multipliers.T * outside)
         violation = max(violation, float(outside.max(initial=0.0)))
     if not feasible:
         return math.inf, slack, violation, network
     z = np.sum(D * (XV - XW), axis=1)
-    return _largest_loss(z, radius, y, loss) + penalty, slack, violation, network
+    return largest_loss(z, radius, y, loss) + penalty, slack, violation, network
 
 
 def violation_limit(rows: Array, sizes: Array, y: Array) -> Array:
@@ -289,13 +243,7 @@ def _rounding(X: Array, blocks: Array) -> Array:
     return (len(blocks) + active + 2) * EPS * (np.abs(X) @ np.abs(blocks).sum(axis=1))
 
 
-def _largest_loss(z: Array, radius: Array, y: Array, loss: Loss) -> float:
-    """Return the loss of the worst prediction within ``radius`` of ``z``."""
-    # A convex function is largest at an end of an interval.
-    return _sum(np.maximum(loss.value(z - radius, y), loss.value(z + radius, y)))
-
-
-def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) -> float:
+def _dual_norm(X: Array, D: Array, theta: Array, lam: Array | None) -> float:
     """Return the largest ``|+-X'D_i theta + X'S_i lam_i|``, or slightly more.
 
     A bound on the rounding error of the products (Higham, 2002, eq. 3.5) is added.
@@ -304,6 +252,7 @@ def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) ->
     sizes = np.abs(X).T @ (D * np.abs(theta)[:, None])
     blocks, errors = [G], [sizes]
     if lam is not None:
+        S = 2.0 * D - 1.0
         blocks = [G + X.T @ (S * lam[0].T), -G + X.T @ (S * lam[1].T)]
         errors = [sizes + np.abs(X).T @ part.T for part in lam]
     unit = (len(X) + 2) * EPS
@@ -317,30 +266,23 @@ def _dual_norm(X: Array, D: Array, S: Array, theta: Array, lam: Array | None) ->
     return largest
 
 
-def _dual_value(
-    theta: Array, y: Array, dual_norm: float, loss: Loss
-) -> tuple[float, float]:
-    """Best value of the dual on the multiples ``s theta`` that are feasible, and s.
-
-    ``dual_norm`` is the largest block norm over alpha; multipliers scale along.
-    """
-    # A rounding error inside the bound, so that the multiple is feasible for certain.
-    largest = (1.0 - ROUNDING) / dual_norm if dual_norm > 0 else math.inf
-    s = largest if loss is LOSSES["squared"] else min(1.0, largest)
-    if not loss.labels:  # the dual is a parabola in s
-        square = math.fsum(theta * theta)
-        s = min(max(math.fsum(theta * y) / square, 0.0), s) if square else 0.0
-    return math.fsum(loss.dual(s * theta, y)), s
-
-
 def _scope(
     X: Array,
     D: Array,
     witness: Mapping[str, NDArray[Any]],
     parameters: Mapping[str, Parameter],
+    members: NDArray[np.bool_],
 ) -> str:
     """State which networks the lower bound covers, after checking that it does."""
     scope = parameters["scope"]
+    if not members.all():
+        if scope != "patterns" or parameters["activation"] != "relu":
+            raise CertificateError("patterns of each output's own are for ReLU alone.")
+        counts = ", ".join(str(count) for count in members.sum(axis=1))
+        return (
+            f"hidden units of each output realise only its own of the {D.shape[1]} "
+            f"given activation patterns ({counts})"
+        )
     if parameters["activation"] == "gated" and scope == "patterns":
         return f"gated units with the {D.shape[1]} given gates"
     if scope == "patterns":
@@ -357,73 +299,15 @@ def _scope(
     )
 
 
-def with_intercept(X: Array, intercept: float) -> Array:
-    """Append a column of the value ``intercept``; zero appends nothing."""
-    if intercept == 0:
-        return X
-    return np.column_stack([X, np.full(len(X), intercept)])
-
-
-def encode_targets(y: NDArray[Any], encoding: str) -> Array:
-    """Return targets as columns: as they are, or +-1 for each class.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,) or (n, C)
-        Targets or class labels.
-    encoding : {"none", "labels"}
-        ``"labels"``: sorted classes; two classes give one column, +1 for the second.
-
-    Returns
-    -------
-    ndarray of shape (n, C)
-    """
-    if encoding == "none":
-        return np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    if encoding != "labels":
-        raise CertificateError(f"encoding={encoding!r} must be 'none' or 'labels'.")
-    classes, codes = np.unique(np.ravel(y), return_inverse=True)
-    columns = classes[1:] if len(classes) == 2 else classes
-    first = len(classes) - len(columns)
-    return np.where(codes[:, None] == np.arange(first, len(classes)), 1.0, -1.0)
-
-
-def _multipliers(witness: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> Array:
-    index = np.asarray(witness["multiplier_index"])
-    value = np.asarray(witness["multiplier_value"], dtype=np.float64)
-    size = math.prod(shape)
-    if index.dtype.kind not in "iu" or index.shape != value.shape or index.ndim != 1:
-        raise CertificateError("multiplier_index must be integers, one for each value.")
-    if len(np.unique(index)) != len(index) or ((index < 0) | (index >= size)).any():
-        raise CertificateError(f"multiplier_index must be distinct, within {size}.")
-    if not ((value >= 0) & np.isfinite(value)).all():
-        raise CertificateError("multipliers must be nonnegative and finite.")
-    lam = np.zeros(size)
-    lam[index] = value
-    return lam.reshape(shape)
-
-
-def _reshaped(name: str, value: NDArray[Any], shape: tuple[int, ...]) -> Array:
-    array = np.asarray(value, dtype=np.float64)
-    outputs = 0 if len(shape) == 3 else 1  # an axis of length 1 may be left out
-    single = shape[:outputs] + shape[outputs + 1 :] if shape[outputs] == 1 else shape
-    if array.shape not in (shape, single):
-        raise CertificateError(f"{name} must have shape {shape}, got {array.shape}.")
-    if not np.isfinite(array).all():
-        raise CertificateError(f"{name} must be finite.")
-    return array.reshape(shape)
-
-
 def _norms(blocks: Array) -> float:
-    return _rounded_up(_sum(lengths(blocks, axis=0)), len(blocks))
+    return _rounded_up(total(lengths(blocks, axis=0)), len(blocks))
 
 
 def _rounded_up(norm: float, dimension: int) -> float:
     return norm * (1.0 + (dimension + 2) * EPS)
 
 
-def _sum(terms: Array) -> float:
-    try:
-        return math.fsum(terms.ravel())
-    except OverflowError:
-        return math.inf
+import convexnn._measure_global  # noqa: E402, F401  (registers "convexnn.global/1")
+import convexnn._measure_multiclass  # noqa: E402, F401  (registers "convexnn.multiclass/1")
+import convexnn._measure_robust  # noqa: E402, F401  (registers "convexnn.robust/1")
+import convexnn._measure_scp  # noqa: E402, F401  (registers "convexnn.scp/1")

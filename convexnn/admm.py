@@ -19,11 +19,13 @@ that couples the blocks is the n x n matrix
 
     F F' = 2 (D D') o (X X')         (gated: without the 2)
 
-whose eigenvectors serve every rho.
+whose eigenvectors serve every rho. Where n is too large for them, large.py solves with
+it by other means.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,8 @@ from convexnn import _kernels
 from convexnn._measure_cells import lengths
 from convexnn.anderson import INTERVAL, Anderson
 from convexnn.cones import ConeProjector
+from convexnn.large import UStep, choose, prepare_u_step
+from convexnn.large_cones import LargeConeProjector
 from convexnn.prox import PROX
 
 Array = NDArray[np.float64]
@@ -45,6 +49,8 @@ RELAXATION = 1.8  # any value in (0, 2) converges (Eckstein and Bertsekas, 1992)
 RHO_FACTOR = 0.3
 RHO_RANGE = (1e-6, 1e6)
 ADAPT_AT = (20, 60, 180, 540, 1500)  # then fixed, as the convergence proof needs
+# Iterations between two looks at the gap, each worth about half an iteration.
+CHECK_EVERY = 10
 ADAPT_FACTOR = 5.0  # largest change of rho at once
 
 
@@ -60,9 +66,10 @@ class Factor:
     scale: float
     D: Array  # (P, n) patterns as 0.0 / 1.0
     relu: bool  # with cone constraints, V and W; otherwise gated
-    gram: Array  # (n, n) A A'
-    eigenvalues: Array  # (n,) of F F'
-    eigenvectors: Array  # (n, n)
+    gram: Array  # (n, n) A A'; empty without eigenvectors
+    eigenvalues: Array  # (n,) of F F'; empty without eigenvectors
+    eigenvectors: Array  # (n, n); empty where `u_step` takes their place
+    u_step: Callable[[], UStep] | None = None  # starts the u-step of one run
 
     @property
     def n_blocks(self) -> int:
@@ -78,7 +85,9 @@ class Factor:
         return self.scale * (blocks @ self.basis).T
 
 
-def factorize(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
+def factorize(
+    X: Array, patterns: NDArray[Any], activation: str, u_update: str = "auto"
+) -> Factor:
     """Reduce the data to their row space and diagonalise what couples the blocks.
 
     Parameters
@@ -89,12 +98,23 @@ def factorize(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
         Activation patterns, 0/1.
     activation : {"relu", "gated"}
         The program.
+    u_update : {"auto", "eigh", "cholesky", "cg"}, default="auto"
+        How the u-step is solved, see :func:`convexnn.large.choose`.
 
     Returns
     -------
     Factor
-        Costs O(n d^2 + n^2 P + n^3) time and O(n^2 + n P) memory.
+        Costs O(n d^2 + n^2 P + n^3) time and O(n^2 + n P) memory with eigenvectors;
+        without, see :mod:`convexnn.large`.
     """
+    factor = reduce(X, patterns, activation)
+    if u_update == "auto":
+        u_update = choose(len(X), factor.D.shape[0] * factor.A.shape[1])
+    return couple(factor, u_update)
+
+
+def reduce(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
+    """Reduce the data to their row space; as :func:`factorize`, without a u-step."""
     size = float(np.abs(X).max()) or 1.0  # so that squares neither over- nor underflow
     # The row space of rows of one length, so that small rows keep their digits.
     rows = lengths(X, axis=1)[:, None]
@@ -103,18 +123,29 @@ def factorize(X: Array, patterns: NDArray[Any], activation: str) -> Factor:
     kept = singular > max(X.shape) * np.finfo(np.float64).eps * singular[0]
     rank = max(int(kept.sum()), 1)
     scale = np.sqrt(len(X)) / (float(np.linalg.norm(X / size)) or 1.0)
-    A = np.ascontiguousarray((X / size) @ basis[:rank].T * scale)
-    D = np.ascontiguousarray(patterns.T, dtype=np.float64)
-    relu = activation == "relu"
-    gram = A @ A.T
-    coupling = (2.0 if relu else 1.0) * (D.T @ D) * gram
-    eigenvalues, eigenvectors = np.linalg.eigh(coupling)
     return Factor(
-        A=A,
+        A=np.ascontiguousarray((X / size) @ basis[:rank].T * scale),
         basis=basis[:rank],
         scale=scale / size,
-        D=D,
-        relu=relu,
+        D=np.ascontiguousarray(patterns.T, dtype=np.float64),
+        relu=activation == "relu",
+        gram=np.zeros((0, 0)),
+        eigenvalues=np.zeros(0),
+        eigenvectors=np.zeros((0, 0)),
+    )
+
+
+def couple(factor: Factor, u_update: str) -> Factor:
+    """Add what the u-step of one method needs: "eigh", "cholesky" or "cg"."""
+    A, D, copies = factor.A, factor.D, 2 if factor.relu else 1
+    if u_update != "eigh":
+        u_step = prepare_u_step(A, D, copies, u_update)
+        return dataclasses.replace(factor, u_step=u_step)
+    gram = A @ A.T
+    coupling = float(copies) * (D.T @ D) * gram
+    eigenvalues, eigenvectors = np.linalg.eigh(coupling)
+    return dataclasses.replace(
+        factor,
         gram=gram,
         eigenvalues=np.maximum(eigenvalues, 0.0),
         eigenvectors=eigenvectors,
@@ -143,6 +174,8 @@ class Iteration:
         What :meth:`state` returned, to continue bit for bit.
     """
 
+    check_every = CHECK_EVERY
+
     def __init__(
         self,
         factor: Factor,
@@ -160,10 +193,7 @@ class Iteration:
         m = factor.n_blocks
         self._weights = slice(0, m * r)
         self._samples = slice(m * r, m * r + (0 if loss == "squared" else n))
-        if rho is None:  # without it, targets in other units would take other steps
-            size = float(lengths(y, axis=0)) / math.sqrt(n) or 1.0
-            rho = RHO_FACTOR * math.sqrt(m) * float(self.alpha) / size
-        self.rho = min(max(rho, RHO_RANGE[0]), RHO_RANGE[1])
+        self.rho = first_rho(rho, self.alpha, m, y)
         self.nit = 0
         self.point = np.zeros(self._samples.stop)  # (v + lam, z + eta)
         self.prox = np.zeros_like(self.point)  # (v, z)
@@ -174,10 +204,14 @@ class Iteration:
         self.prediction = np.zeros(n)  # F u
         self._transposed = np.ascontiguousarray(factor.A.T)
         self._before = self.point  # what the prox was applied to
-        self._project = None
+        self._u_step = None if factor.u_step is None else factor.u_step()
+        self._project: ConeProjector | LargeConeProjector | None = None
         if factor.relu:
             patterns = np.concatenate([factor.D, factor.D])
-            self._project = ConeProjector(factor.A, patterns, factor.gram)
+            if factor.gram.size:
+                self._project = ConeProjector(factor.A, patterns, factor.gram)
+            else:
+                self._project = LargeConeProjector(factor.A, patterns)
         if x0 is not None:
             self._blocks(self.point)[:] = x0
             np.matmul(x0, self._transposed, out=self._products)
@@ -189,13 +223,17 @@ class Iteration:
             self.point[:] = state["point"]
             if self._project is not None:
                 self._project.restore(state)
+            if self._u_step is not None:
+                self._u_step.restore(state)
 
     def state(self) -> dict[str, Any]:
         """Return what continues this iteration bit for bit."""
         cones = {} if self._project is None else self._project.state()
+        u_step = {} if self._u_step is None else self._u_step.state()
         return {
             "point": self.point.copy(),
             **cones,
+            **u_step,
             "rho": self.rho,
             "nit": self.nit,
             **self.anderson.state(),
@@ -270,13 +308,17 @@ class Iteration:
         u -= self._blocks(self.point)
         np.matmul(u, self._transposed, out=self._products)
         _kernels.gated_sum(D, self._products, self.prediction)
-        # With residual q: u = c + F'q / weight and (weight I + F F') q = t - F c.
-        Q, e = factor.eigenvectors, factor.eigenvalues
-        q = Q @ (((target - self.prediction) @ Q) / (weight + e))
-        push = (D * q) @ A
+        # With residual weight q: u = c + F'q and (weight I + F F') q = t - F c.
+        residual = target - self.prediction
+        if self._u_step is None:
+            Q, e = factor.eigenvectors, factor.eigenvalues
+            q = Q @ ((residual @ Q) / (weight + e))
+            push, residual = (D * q) @ A, weight * q
+        else:
+            push, residual = self._u_step.solve(weight, residual)
         u[:P] += push
         u[P:] -= push[: len(u) - P]
-        self.prediction = target - weight * q
+        self.prediction = target - residual
         if self.loss != "squared":
             self._image[self._samples] = self.prediction
 
@@ -289,18 +331,33 @@ class Iteration:
         largest = max(np.linalg.norm(self._image), np.linalg.norm(before), size)
         primal_residual = np.linalg.norm(self._image - before) / (largest or 1.0)
         dual_residual = np.linalg.norm(self.prox - before) / (size or 1.0)
-        if not (primal_residual > 0 or dual_residual > 0):
-            return
-        factor = ADAPT_FACTOR  # as long as all blocks stay zero, they do not move
-        if dual_residual > 0:
-            factor = float(np.sqrt(primal_residual / dual_residual))
-        factor = min(max(factor, 1.0 / ADAPT_FACTOR), ADAPT_FACTOR)
-        rho = min(max(self.rho * factor, RHO_RANGE[0]), RHO_RANGE[1])
-        if 0.5 <= factor <= 2.0 or rho == self.rho:
+        rho = balance(self.rho, float(primal_residual), float(dual_residual))
+        if rho == self.rho:
             return
         self.point = self.prox + dual * (self.rho / rho)
         self._before = self.point
         if self._project is not None:
-            self._project.multipliers *= self.rho / rho
+            self._project.rescale(self.rho / rho)
         self.rho = rho
         self.anderson.reset()
+
+
+def balance(rho: float, primal_residual: float, dual_residual: float) -> float:
+    """Return the penalty parameter that balances relative residuals."""
+    if not (primal_residual > 0 or dual_residual > 0):
+        return rho
+    factor = ADAPT_FACTOR  # as long as all blocks stay zero, they do not move
+    if dual_residual > 0:
+        factor = float(np.sqrt(primal_residual / dual_residual))
+    factor = min(max(factor, 1.0 / ADAPT_FACTOR), ADAPT_FACTOR)
+    if 0.5 <= factor <= 2.0:
+        return rho
+    return min(max(rho * factor, RHO_RANGE[0]), RHO_RANGE[1])
+
+
+def first_rho(rho: float | None, alpha: float, n_blocks: int, y: Array) -> float:
+    """Return the penalty parameter to start with, ``rho`` itself if it is given."""
+    if rho is None:  # without it, targets in other units would take other steps
+        size = float(lengths(y, axis=0)) / math.sqrt(len(y)) or 1.0
+        rho = RHO_FACTOR * math.sqrt(n_blocks) * float(alpha) / size
+    return min(max(rho, RHO_RANGE[0]), RHO_RANGE[1])

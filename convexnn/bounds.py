@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexnn import _kernels
-from convexnn._measure import LOSSES, violation_limit
+from convexnn._measure import violation_limit
+from convexnn._measure_losses import LOSSES
 from convexnn.admm import Factor
 from convexnn.cones import project_blocks
 

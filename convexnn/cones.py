@@ -7,13 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexnn import _kernels
 from convexnn._measure_cells import lengths
+from convexnn.large_cones import MANY_ROWS, TOLERANCE, LargeConeProjector
 from convexnn.patterns import as_matrix
 from farkas.kernels import prepare
 
 Array = NDArray[np.float64]
-
-# Constraint violation relative to |x_k| |g| at which a projection is accepted.
-TOLERANCE = 1e-13
 
 
 def project_cone(g: ArrayLike, X: ArrayLike, d: ArrayLike) -> Array:
@@ -82,7 +80,8 @@ def project_blocks(
     lam : ndarray of shape (m, n)
         Nonnegative multipliers, at most r of a row positive.
     """
-    projector = ConeProjector(A, D)
+    many = len(A) > MANY_ROWS
+    projector = LargeConeProjector(A, D) if many else ConeProjector(A, D)
     if lam is not None:
         projector.start_from(lam)
     return projector(gradients), projector.multipliers
@@ -128,6 +127,10 @@ class ConeProjector:
         kept = np.take_along_axis(multipliers, self._passive, 1)
         np.put_along_axis(self.multipliers, self._passive, kept, 1)
         self._factor()
+
+    def rescale(self, factor: float) -> None:
+        """Multiply the multipliers, as the points are about to be."""
+        self.multipliers *= factor
 
     def state(self) -> dict[str, Any]:
         """Return what continues bit for bit."""

@@ -5,22 +5,24 @@ ADMM (admm.py) moves a point; bounds.py turns it into a feasible point and a dua
 
 import dataclasses
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from convexnn.admm import Factor, Iteration, factorize
+from convexnn._array import ArrayIteration, Place
+from convexnn.admm import Factor, Iteration, factorize, reduce
 from convexnn.bounds import Bounds
+from convexnn.large import least_squares
 from convexnn.program import Program, Settings
+from convexnn.rbcd import RandomizedIteration
 from farkas.history import Recorder
 from farkas.status import Status
 
 Array = NDArray[np.float64]
-
-# Iterations between two looks at the gap, each worth about half an iteration.
-CHECK_EVERY = 10
 
 
 @dataclasses.dataclass
@@ -43,6 +45,7 @@ def solve(
     x0: tuple[Array, ...] | None = None,
     state: dict[str, Any] | None = None,
     factor: Factor | None = None,
+    where: Place | None = None,
 ) -> Solution:
     """Run the driver on a validated program.
 
@@ -58,14 +61,21 @@ def solve(
         Continue an earlier run.
     factor : Factor, optional
         Shared factorisation of the same data and patterns.
+    where : Place, optional
+        Where the iteration runs; default: on the host.
 
     Returns
     -------
     Solution
     """
     begun = time.perf_counter()
+    method = _method(program, settings, where)
     if factor is None:
-        factor = factorize(program.X, program.patterns.D, program.activation)
+        data = program.X, program.patterns.D, program.activation
+        if method is Iteration:
+            factor = factorize(*data, settings.u_update)
+        else:
+            factor = reduce(*data)
     if program.alpha == 0:
         return _least_norm(program, factor, begun)
     if settings.solver == "cvxpy":
@@ -74,32 +84,100 @@ def solve(
     blocks = None
     if x0 is not None:
         blocks = np.concatenate([factor.to_internal(part) for part in x0])
-    iteration = Iteration(*arguments, rho=settings.rho, x0=blocks, state=state)
-    bounds = Bounds(*arguments, state=state)
-    earlier = {} if state is None else _history_of(state)
-    recorder = Recorder(
-        every=settings.history_every,
-        columns=("lower_bound", "rho"),
-        verbose=settings.verbose,
-        name=settings.name,
-        start=earlier or None,
-    )
-    return _Driver(settings, iteration, bounds, recorder, begun).run()
+    iteration = method(*arguments, rho=settings.rho, x0=blocks, state=state)
+    return Driver(program, settings, factor, iteration, begun, state).run()
 
 
-class _Driver:
+def _method(
+    program: Program, settings: Settings, where: Place | None
+) -> Callable[..., "Method"]:
+    """Return the class of the iteration."""
+    if program.alpha == 0 or settings.solver == "cvxpy":
+        return Iteration
+    u_update = settings.u_update
+    if where is None or where.is_host:
+        return RandomizedIteration if u_update == "rbcd" else Iteration
+    if u_update not in ("auto", "eigh", "cg"):
+        raise ValueError(
+            f"u_update={u_update!r} runs on the CPU; choose 'eigh' or 'cg' for "
+            "device='cuda'."
+        )
+    return partial(ArrayIteration, where=where, u_update=u_update)
+
+
+class Method(Protocol):
+    """What moves the point: :class:`convexnn.admm.Iteration` or one of its kind."""
+
+    nit: int
+    rho: float
+    check_every: int  # iterations between two looks at the gap
+
+    @property
+    def point(self) -> Array:
+        """What must stay finite."""
+
+    def advance(self) -> None:
+        """Take one step."""
+
+    def blocks(self) -> Array:
+        """Return weights (m, r); they need not lie in the cones."""
+
+    def theta(self) -> Array:
+        """Return a dual point (n,)."""
+
+    def multipliers(self) -> Array:
+        """Return nonnegative multipliers of the cone constraints (m, n)."""
+
+    def is_stationary(self) -> bool:
+        """Whether the last step was rounding."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what continues bit for bit."""
+
+
+class Driver:
+    """One run: a method, the bounds of what it finds, and who is told.
+
+    Parameters
+    ----------
+    program : Program
+        What to solve.
+    settings : Settings
+        When to stop and whom to tell.
+    factor : Factor
+        Data and patterns.
+    iteration : Method
+        What moves the point.
+    begun : float
+        When the run began, ``time.perf_counter()``.
+    state : dict, optional
+        Continue an earlier run; the method has taken its own part already.
+    """
+
     def __init__(
         self,
+        program: Program,
         settings: Settings,
-        iteration: Iteration,
-        bounds: Bounds,
-        recorder: Recorder,
+        factor: Factor,
+        iteration: Method,
         begun: float,
+        state: dict[str, Any] | None = None,
     ) -> None:
-        self.settings, self.iteration, self.bounds = settings, iteration, bounds
-        self.recorder, self.begun = recorder, begun
+        self.settings, self.iteration, self.begun = settings, iteration, begun
+        self.bounds = Bounds(
+            factor, program.y, program.alpha, program.loss, state=state
+        )
+        earlier = {} if state is None else _history_of(state)
+        self.recorder = Recorder(
+            every=settings.history_every,
+            columns=("lower_bound", "rho"),
+            verbose=settings.verbose,
+            name=settings.name,
+            start=earlier or None,
+        )
 
     def run(self) -> Solution:
+        """Iterate until the gap is small enough or another reason to stop."""
         interrupted = False
         try:
             status = self._loop()
@@ -123,7 +201,7 @@ class _Driver:
             nit=self.iteration.nit,
             elapsed=time.perf_counter() - self.begun,
             history=self.recorder.to_dict(),
-            state=self._state(),
+            state=self.state(),
             interrupted=interrupted,
         )
 
@@ -136,7 +214,7 @@ class _Driver:
             iteration.advance()
             if time.perf_counter() - self.begun > settings.max_time:
                 return Status.MAX_TIME
-            if iteration.nit % CHECK_EVERY:
+            if iteration.nit % iteration.check_every:
                 continue
             reason = self._check()
             self._record()
@@ -184,7 +262,7 @@ class _Driver:
             nit=self.iteration.nit,
             lower_bound=self.bounds.lower,
             gap=self.bounds.gap,
-            state=self._state,
+            state=self.state,
         )
         try:
             callback(intermediate_result=progress)
@@ -192,7 +270,8 @@ class _Driver:
             if not final:
                 raise
 
-    def _state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """Return what continues this run."""
         columns = self.recorder.to_dict()
         return {
             **self.iteration.state(),
@@ -203,11 +282,15 @@ class _Driver:
 
 def _least_norm(program: Program, factor: Factor, begun: float) -> Solution:
     """Solve the gated least squares problem: ``u_i = X'D_i x`` with ``M x = y``."""
-    e, Q = factor.eigenvalues, factor.eigenvectors
-    kept = e > len(e) * np.finfo(np.float64).eps * e.max()
-    x = Q[:, kept] @ ((program.y @ Q[:, kept]) / e[kept])
+    if factor.u_step is None:
+        e, Q = factor.eigenvalues, factor.eigenvectors
+        kept = e > len(e) * np.finfo(np.float64).eps * e.max()
+        x = Q[:, kept] @ ((program.y @ Q[:, kept]) / e[kept])
+        blocks = (factor.D * x) @ factor.A
+    else:
+        blocks = least_squares(factor.A, factor.D, program.y)
     bounds = Bounds(factor, program.y, 0.0, program.loss)
-    bounds.blocks = (factor.D * x) @ factor.A
+    bounds.blocks = blocks
     bounds.upper, _ = bounds.objective(bounds.blocks)
     elapsed = time.perf_counter() - begun
     return Solution(bounds, Status.CONVERGED, 1, elapsed, {}, {}, False)

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convexnn.mlp import ConvexMLP
 from farkas.base import certified_fit
@@ -37,7 +37,8 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         ``MLPClassifier``. 0 is allowed for ``activation="gated"`` with the squared
         loss.
     n_patterns : int, default=100
-        Number of activation patterns to sample; small data may have fewer.
+        Number of activation patterns to sample; small data may have fewer. With
+        ``refine``, the number of random starts of each search for better ones.
     patterns : str, array-like of shape (n_samples, P) or PatternSet, default="gaussian"
         ``"gaussian"``, ``"data"`` and ``"sparse"`` name a sampling method of
         :func:`sample_patterns`; ``"all"`` enumerates, which small data allow.
@@ -46,8 +47,26 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         gates, cheaper to train but no longer a ReLU network.
     loss : {"squared", "logistic", "hinge"}, default="squared"
         Loss on targets -1 and +1. ``"logistic"`` gives ``predict_proba``.
-    solver : {"auto", "admm", "cvxpy"}, default="auto"
-        ``"auto"`` is ``"admm"``; ``"cvxpy"`` is a slow second opinion.
+    multi_class : {"ovr", "joint"}, default="ovr"
+        ``"ovr"`` solves one program for each output. ``"joint"`` solves one for all,
+        whose gated units all outputs share, with the penalty ``alpha sum_i |U_i|_F``;
+        for class labels the logistic loss is then that of the softmax.
+    refine : int, default=10
+        Largest number of rounds in which the patterns are improved, by asking the dual
+        point of the program which units it lacks; see :mod:`convexnn.refine`. Each
+        output then has patterns of its own. 0 keeps the sampled patterns, as gated
+        units and patterns that are given or enumerated always do.
+    init : {"network", "gaussian"}, default="network"
+        How refinement begins: with patterns of a network that descends on all its
+        weights, or with the program on ``min(40, n_patterns)`` sampled patterns.
+    eps : float or array-like of shape (n_features,), default=0.0
+        Radius of perturbations against which to train, of all columns or of each: the
+        loss of a row becomes its largest over the box of that radius around it. With
+        it the patterns are those of :func:`sample_robust_patterns`, and ``refine`` has
+        no effect.
+    solver : {"auto", "admm", "rbcd", "cvxpy"}, default="auto"
+        ``"auto"`` is ``"admm"``. ``"rbcd"`` replaces its linear systems by randomised
+        block coordinate descent; ``"cvxpy"`` is a slow second opinion.
     fit_intercept : bool, default=True
         Append a constant column, whose weights are penalised like the others.
     intercept_scaling : float, default=1.0
@@ -63,12 +82,16 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
     rho : float or "auto", default="auto"
         First penalty parameter of ADMM; it is adapted.
     certificate : {"patterns", "global", None}, default="patterns"
-        ``"global"`` insists on a certificate over networks of any width, which needs
-        ``patterns="all"``; None mints none.
+        ``"global"`` bounds the objective of networks of any width: by enumeration
+        with ``patterns="all"``, else by a relaxation, which takes minutes for some
+        hundred rows; ``tol`` and ``max_time`` limit it too. Its gap may be large, and
+        that is no failure of the fit. None mints none.
     warm_start : bool, default=False
         Start from the last fit, with its gates.
     n_jobs : int, default=None
         Processes for several classes; the result does not depend on it.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the iterations run.
     random_state : int, RandomState or None, default=None
         Determines the sampled patterns.
     verbose : {0, 1, 2}, default=0
@@ -90,6 +113,10 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         Objective of the network itself, summed over outputs.
     lower_bound_ : float
         Proven lower bound of the program's optimum.
+    search_ratio_ : float
+        Largest ``|theta'(X u)_+| / (alpha |u|)`` that a search over units of any
+        pattern has found, theta being the program's dual point. Above 1, such a unit
+        improves the network; near 1, none was found. Refined fits only.
     gap_ : float
         Proven gap of the program.
     certificate_ : Certificate or None
@@ -180,6 +207,8 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
             Positive values favour the second of two classes; else one column a class.
         """
         output = self._output(X)
+        if self.multi_class == "joint" and len(self.classes_) == 2:
+            output = output[:, 1:] - output[:, :1]
         return output.ravel() if output.shape[1] == 1 else output
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -213,7 +242,10 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         ndarray of shape (n_samples, n_classes)
             Rows sum to one; several classes are normalised one-vs-rest scores.
         """
-        positive = expit(self._output(X))
+        output = self._output(X)
+        if self.multi_class == "joint":
+            return softmax(output, axis=1)
+        positive = expit(output)
         if positive.shape[1] == 1:
             return np.column_stack([1.0 - positive[:, 0], positive[:, 0]])
         total = positive.sum(axis=1, keepdims=True)
@@ -221,6 +253,58 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         return np.divide(
             positive, total, out=np.full_like(positive, uniform), where=total > 0
         )
+
+    @available_if(lambda self: self.activation == "relu")
+    def robust_score(
+        self, X: ArrayLike, y: ArrayLike, eps: Any = None, *, attack: str = "pgd"
+    ) -> float:
+        """Return the accuracy under attack, at least that under the worst perturbation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        eps : float or array-like of shape (n_features,), optional
+            Radius; default: that of the fit.
+        attack : {"pgd", "fgsm", "none"}, default="pgd"
+            Attack; see :func:`robust_score`, which takes further options.
+
+        Returns
+        -------
+        float
+            Share of rows that keep their class.
+        """
+        from convexnn.attacks import robust_score
+
+        check_is_fitted(self)
+        radius = self.eps if eps is None else eps
+        options = {"random_state": self.random_state} if attack == "pgd" else {}
+        return robust_score(self, X, y, radius, attack=attack, **options)
+
+    @available_if(lambda self: self.activation == "relu")
+    def certified_score(self, X: ArrayLike, y: ArrayLike, eps: Any = None) -> float:
+        """Return a proven lower bound of the accuracy under any perturbation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        eps : float or array-like of shape (n_features,), optional
+            Radius; default: that of the fit.
+
+        Returns
+        -------
+        float
+            Share of rows that keep their class on their whole box.
+        """
+        from convexnn.attacks import certified_score
+
+        check_is_fitted(self)
+        return certified_score(self, X, y, self.eps if eps is None else eps)
 
 
 class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
@@ -236,7 +320,8 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
         columns, and corresponds to ``alpha`` of scikit-learn's full-batch
         ``MLPRegressor``. 0 is allowed for ``activation="gated"`` with the squared loss.
     n_patterns : int, default=100
-        Number of activation patterns to sample; small data may have fewer.
+        Number of activation patterns to sample; small data may have fewer. With
+        ``refine``, the number of random starts of each search for better ones.
     patterns : str, array-like of shape (n_samples, P) or PatternSet, default="gaussian"
         ``"gaussian"``, ``"data"`` and ``"sparse"`` name a sampling method of
         :func:`sample_patterns`; ``"all"`` enumerates, which small data allow.
@@ -245,8 +330,26 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
         gates, cheaper to train but no longer a ReLU network.
     loss : {"squared", "huber"}, default="squared"
         ``"huber"`` is quadratic up to residuals of 1.35, then linear.
-    solver : {"auto", "admm", "cvxpy"}, default="auto"
-        ``"auto"`` is ``"admm"``; ``"cvxpy"`` is a slow second opinion.
+    multi_class : {"ovr", "joint"}, default="ovr"
+        ``"ovr"`` solves one program for each output. ``"joint"`` solves one for all,
+        whose gated units all outputs share, with the penalty ``alpha sum_i |U_i|_F``;
+        for class labels the logistic loss is then that of the softmax.
+    refine : int, default=10
+        Largest number of rounds in which the patterns are improved, by asking the dual
+        point of the program which units it lacks; see :mod:`convexnn.refine`. Each
+        output then has patterns of its own. 0 keeps the sampled patterns, as gated
+        units and patterns that are given or enumerated always do.
+    init : {"network", "gaussian"}, default="network"
+        How refinement begins: with patterns of a network that descends on all its
+        weights, or with the program on ``min(40, n_patterns)`` sampled patterns.
+    eps : float or array-like of shape (n_features,), default=0.0
+        Radius of perturbations against which to train, of all columns or of each: the
+        loss of a row becomes its largest over the box of that radius around it. With
+        it the patterns are those of :func:`sample_robust_patterns`, and ``refine`` has
+        no effect.
+    solver : {"auto", "admm", "rbcd", "cvxpy"}, default="auto"
+        ``"auto"`` is ``"admm"``. ``"rbcd"`` replaces its linear systems by randomised
+        block coordinate descent; ``"cvxpy"`` is a slow second opinion.
     fit_intercept : bool, default=True
         Append a constant column, whose weights are penalised like the others.
     intercept_scaling : float, default=1.0
@@ -262,12 +365,16 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
     rho : float or "auto", default="auto"
         First penalty parameter of ADMM; it is adapted.
     certificate : {"patterns", "global", None}, default="patterns"
-        ``"global"`` insists on a certificate over networks of any width, which needs
-        ``patterns="all"``; None mints none.
+        ``"global"`` bounds the objective of networks of any width: by enumeration
+        with ``patterns="all"``, else by a relaxation, which takes minutes for some
+        hundred rows; ``tol`` and ``max_time`` limit it too. Its gap may be large, and
+        that is no failure of the fit. None mints none.
     warm_start : bool, default=False
         Start from the last fit, with its gates.
     n_jobs : int, default=None
         Processes for several outputs; the result does not depend on it.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the iterations run.
     random_state : int, RandomState or None, default=None
         Determines the sampled patterns.
     verbose : {0, 1, 2}, default=0
@@ -289,6 +396,10 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
         Objective of the network itself, summed over outputs.
     lower_bound_ : float
         Proven lower bound of the program's optimum.
+    search_ratio_ : float
+        Largest ``|theta'(X u)_+| / (alpha |u|)`` that a search over units of any
+        pattern has found, theta being the program's dual point. Above 1, such a unit
+        improves the network; near 1, none was found. Refined fits only.
     gap_ : float
         Proven gap of the program.
     certificate_ : Certificate or None

@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexnn._measure import LOSSES
+from convexnn._measure_cells import lengths
+from convexnn._measure_losses import LOSSES
+from convexnn.large import U_UPDATES
 from convexnn.patterns import PatternSet, as_matrix
+from farkas.backend import check_device
 
 Array = NDArray[np.float64]
+
+# Lengths of rows: below, numbers lose digits; above, sums of products overflow.
+SHORTEST, LONGEST = 1e-290, 1e300
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,6 +32,7 @@ class Program:
     activation: str
 
     def __post_init__(self) -> None:
+        check_rows(self.X)
         with np.errstate(over="ignore"):
             at_zero = LOSSES[self.loss].value(np.zeros_like(self.y), self.y).sum()
         if not np.isfinite(at_zero):
@@ -86,6 +93,8 @@ class Settings:
     verbose: int = 0
     name: str = "convexnn"
     solver: str = "admm"
+    u_update: str = "auto"
+    device: str = "auto"
 
     @classmethod
     def validated(
@@ -97,6 +106,8 @@ class Settings:
         callback: Callable[..., Any] | None,
         history_every: int,
         verbose: int,
+        u_update: str = "auto",
+        device: str = "auto",
     ) -> "Settings":
         """Check the controls that the solver functions share."""
         if not (_is_real(tol) and 0 <= tol < math.inf):
@@ -109,6 +120,9 @@ class Settings:
             raise ValueError(f"rho={rho!r} must be 'auto' or a positive number.")
         if callback is not None and not callable(callback):
             raise ValueError(f"callback={callback!r} must be callable or None.")
+        if u_update not in U_UPDATES:
+            raise ValueError(f"u_update={u_update!r} must be one of {U_UPDATES}.")
+        check_device(device)
         return cls(
             float(tol),
             int(max_iter),
@@ -117,6 +131,20 @@ class Settings:
             callback,
             history_every,
             verbose,
+            u_update=u_update,
+            device=device,
+        )
+
+
+def check_rows(X: Array) -> None:
+    """Raise ValueError unless all rows have lengths whose digits survive a product."""
+    with np.errstate(over="ignore"):
+        sizes = lengths(X, axis=1)
+    odd = np.flatnonzero((sizes > 0) & ~((sizes >= SHORTEST) & (sizes <= LONGEST)))
+    if len(odd):
+        raise ValueError(
+            f"row {odd[0]} of X has length {sizes[odd[0]]:.3g}; it must be 0 or lie "
+            f"between {SHORTEST:g} and {LONGEST:g}, so rescale X."
         )
 
 

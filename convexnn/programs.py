@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
+from convexnn._array import Place, place, to_host
 from convexnn.bounds import Bounds
 from convexnn.driver import Solution, solve
 from convexnn.patterns import PatternSet
@@ -34,6 +35,8 @@ def solve_relu(
     callback: Callable[..., Any] | None = None,
     history_every: int = 1,
     verbose: int = 0,
+    u_update: str = "auto",
+    device: str = "auto",
     state: dict[str, Any] | None = None,
 ) -> OptimizeResult:
     """Train a two-layer ReLU network to proven optimality on its patterns.
@@ -74,8 +77,19 @@ def solve_relu(
         the iteration is also a multiple of this. 0 keeps none.
     verbose : int, default=0
         1 prints a line now and then, 2 at every check.
+    u_update : {"auto", "eigh", "cholesky", "cg", "rbcd"}, default="auto"
+        How ADMM minimises the loss over the weights. "eigh" diagonalises an n x n
+        matrix; "cholesky" factors one of size d P; "cg" factors nothing; "rbcd" is the
+        randomised block coordinate descent of the paper, in its own splitting, for
+        losses with a gradient. "auto" is "eigh" up to n = 4000, then "cholesky" up to
+        d P = 8000, then "cg".
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the iteration runs: "auto" stays with the library of X. On a GPU (CuPy)
+        the constraints are split, since the projection onto the cones does not map to
+        it, and more iterations are needed; both bounds are computed on the host.
     state : dict, optional
-        ``result.state`` of an earlier run on the same data, to continue bit for bit.
+        ``result.state`` of an earlier run on the same data, with the same ``u_update``
+        and ``device``, to continue bit for bit.
 
     Returns
     -------
@@ -91,6 +105,8 @@ def solve_relu(
     Notes
     -----
     Interrupting with Ctrl-C returns the best point so far, with its certificate.
+    The accuracy of predictions is often final long before the gap is small:
+    ``max_iter=100`` is the early stop of the paper.
 
     References
     ----------
@@ -106,13 +122,23 @@ def solve_relu(
     >>> round(result.fun, 3), result.certificate.guarantee.name
     (0.579, 'GLOBAL')
     """
+    where = place(device, X, y)
+    X, y, patterns = to_host(X), to_host(y), to_host(patterns)
     program = Program.validated(X, y, patterns, alpha, loss, "relu")
     settings = Settings.validated(
-        tol, max_iter, max_time, rho, callback, history_every, verbose
+        tol,
+        max_iter,
+        max_time,
+        rho,
+        callback,
+        history_every,
+        verbose,
+        u_update,
+        device,
     )
     start = None if x0 is None else check_start(x0, program)
-    solution = solve(program, settings, x0=start, state=state)
-    return _result(program, settings, solution)
+    solution = solve(program, settings, x0=start, state=state, where=where)
+    return certified(program, settings, solution, where)
 
 
 def solve_gated(
@@ -130,6 +156,8 @@ def solve_gated(
     callback: Callable[..., Any] | None = None,
     history_every: int = 1,
     verbose: int = 0,
+    u_update: str = "auto",
+    device: str = "auto",
     state: dict[str, Any] | None = None,
 ) -> OptimizeResult:
     """Train a network of gated ReLU units, a group lasso, to proven optimality.
@@ -141,7 +169,7 @@ def solve_gated(
     Parameters
     ----------
     X, y, patterns, loss, tol, max_iter, max_time, rho, callback, history_every, \
-verbose, state
+verbose, u_update, device, state
         As in :func:`solve_relu`.
     alpha : float
         Weight of the penalty; 0 is allowed for the squared loss and gives the least
@@ -172,16 +200,32 @@ verbose, state
     >>> round(result.fun, 3)
     0.274
     """
+    where = place(device, X, y)
+    X, y, patterns = to_host(X), to_host(y), to_host(patterns)
     program = Program.validated(X, y, patterns, alpha, loss, "gated")
     settings = Settings.validated(
-        tol, max_iter, max_time, rho, callback, history_every, verbose
+        tol,
+        max_iter,
+        max_time,
+        rho,
+        callback,
+        history_every,
+        verbose,
+        u_update,
+        device,
     )
     start = None if x0 is None else check_start((x0,), program)
-    solution = solve(program, settings, x0=start, state=state)
-    return _result(program, settings, solution)
+    solution = solve(program, settings, x0=start, state=state, where=where)
+    return certified(program, settings, solution, where)
 
 
-def _result(program: Program, settings: Settings, solution: Solution) -> OptimizeResult:
+def certified(
+    program: Program,
+    settings: Settings,
+    solution: Solution,
+    where: Place | None = None,
+) -> OptimizeResult:
+    """Return what the driver found as a result with its certificate."""
     certificate = mint(
         [solution.bounds],
         (program.X, program.y),
@@ -190,8 +234,13 @@ def _result(program: Program, settings: Settings, solution: Solution) -> Optimiz
         settings.tol,
     )
     message = "Interrupted by the user." if solution.interrupted else None
+    x = solution.bounds.x()
+    if where is not None:
+        parts = x if isinstance(x, tuple) else (x,)
+        moved = tuple(where.to_user(part) for part in parts)
+        x = moved if isinstance(x, tuple) else moved[0]
     return make_result(
-        solution.bounds.x(),
+        x,
         fun=certificate.upper,
         status=final_status(solution.status, certificate),
         nit=solution.nit,
@@ -211,6 +260,7 @@ def mint(
     patterns: PatternSet,
     parameters: dict[str, Any],
     tol: float,
+    members: list[NDArray[np.intp]] | None = None,
 ) -> Certificate:
     """Certify one or several outputs on the data that the user passed.
 
@@ -221,11 +271,13 @@ def mint(
     data : tuple
         (X, y) as passed by the user.
     patterns : PatternSet
-        Shared by all outputs.
+        Those of all outputs.
     parameters : dict
         Parameters of the certificate.
     tol : float
         Relative gap that counts as solved.
+    members : list of ndarray of int, optional
+        Where the patterns of each output stand among them; default: all are shared.
 
     Returns
     -------
@@ -233,21 +285,40 @@ def mint(
     """
     parts = [part.witness() for part in bounds]
     witness: dict[str, Any] = {"patterns": patterns.D}
+    n, P = patterns.D.shape
     if parameters["scope"] == "global":
         witness["gates"] = patterns.gates
+    if members is not None and any(len(own) < P for own in members):
+        parts = [_spread(*both, (P, n)) for both in zip(parts, members, strict=True)]
+        witness["members"] = np.zeros((len(parts), P), dtype=bool)
+        for c, own in enumerate(members):
+            witness["members"][c, own] = True
     if len(parts) == 1:
         witness |= parts[0]
     else:
-        size = 2 * patterns.D.size
         for name in parts[0]:
             arrays = [part[name] for part in parts]
             if name == "multiplier_index":
-                arrays = [c * size + array for c, array in enumerate(arrays)]
+                arrays = [2 * c * P * n + array for c, array in enumerate(arrays)]
             if name.startswith("multiplier"):
                 witness[name] = np.concatenate(arrays)
             else:
                 witness[name] = np.stack(arrays, axis=1 if name == "theta" else 0)
     return certify(PROBLEM, data, witness, parameters, tolerance=tol)
+
+
+def _spread(
+    part: dict[str, Any], own: NDArray[np.intp], shape: tuple[int, int]
+) -> dict[str, Any]:
+    """Move an output's blocks and multipliers from its own patterns to all."""
+    spread = dict(part)
+    for name in ("V", "W"):
+        spread[name] = np.zeros((len(part[name]), shape[0]))
+        spread[name][:, own] = part[name]
+    sign, i, k = np.unravel_index(part["multiplier_index"], (2, len(own), shape[1]))
+    place = (sign, own[i], k)
+    spread["multiplier_index"] = np.ravel_multi_index(place, (2, *shape))
+    return spread
 
 
 def final_status(status: Status, certificate: Certificate) -> Status:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexnn import _kernels
-from convexnn._measure import HUBER_DELTA
+from convexnn._measure_losses import HUBER_DELTA
 
 Array = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexnn._measure import HUBER_DELTA
+from convexnn._measure_losses import HUBER_DELTA
 from convexnn.program import Program
 from farkas.result import make_result
 from farkas.status import Status

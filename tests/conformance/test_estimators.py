@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpydoc.docscrape import ClassDoc
 from numpydoc.validate import validate
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_clusterer
 from sklearn.datasets import make_blobs, make_regression
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -36,6 +36,9 @@ def data_for(estimator):
     if is_classifier(estimator):
         X, y = make_blobs(60, 3, centers=3, cluster_std=3.0, random_state=0)
         return X / 5, np.array(["a", "b", "c"])[y]
+    if is_clusterer(estimator):  # y = 1 everywhere: a certificate may ignore it
+        X, y = make_blobs(60, 3, centers=3, cluster_std=2.0, random_state=0)
+        return X, np.ones_like(y)
     X, y = make_regression(60, 3, noise=5.0, random_state=0)
     return X, y / y.std()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from convexnn.admm import ADAPT_AT, RHO_RANGE, Iteration, factorize
 from farkas.checkpoint import load, save
 

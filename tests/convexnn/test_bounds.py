@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexnn import solve_gated, solve_relu
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from convexnn.admm import factorize
 from convexnn.bounds import Bounds
 from convexnn.cones import project_blocks

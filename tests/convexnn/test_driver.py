@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 import farkas
 from convexnn import sample_patterns, solve_gated, solve_relu
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from farkas.checkpoint import Checkpoint, load, save
 from farkas.status import Status
 

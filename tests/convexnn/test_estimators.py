@@ -30,6 +30,8 @@ BAD = [
     ({"alpha": 0}, ValueError, "alpha=0 "),
     ({"n_patterns": 0}, ValueError, "n_patterns"),
     ({"n_patterns": 2.5}, TypeError, "n_patterns"),
+    ({"refine": -1}, ValueError, "refine"),
+    ({"init": "random"}, ValueError, "init"),
     ({"patterns": np.full((40, 2), 2)}, ValueError, "patterns must hold 0 and 1"),
     ({"patterns": np.ones((3, 2))}, ValueError, "patterns must have shape"),
     ({"patterns": "magic"}, ValueError, "patterns='magic'"),
@@ -39,7 +41,16 @@ BAD = [
     ({"solver": "sgd"}, ValueError, "solver='sgd'"),
     ({"activation": "tanh"}, ValueError, "activation='tanh'"),
     ({"certificate": "yes"}, ValueError, "certificate='yes'"),
-    ({"certificate": "global"}, ValueError, "certificate='global' needs"),
+    (
+        {"certificate": "global", "activation": "gated"},
+        ValueError,
+        "certificate='global' needs",
+    ),
+    ({"eps": -0.1}, ValueError, "eps"),
+    ({"eps": [0.1, 0.2]}, ValueError, "eps must be a number or have shape"),
+    ({"eps": 0.1, "activation": "gated"}, ValueError, "does not go with eps > 0"),
+    ({"eps": 0.1, "certificate": "global"}, ValueError, "does not go with eps > 0"),
+    ({"device": "tpu"}, ValueError, "device"),
     ({"tol": -1.0}, ValueError, "tol=-1.0"),
     ({"max_iter": 0}, ValueError, "max_iter=0"),
     ({"max_time": -1}, ValueError, "max_time=-1"),
@@ -142,8 +153,8 @@ def test_certificate_can_be_left_out():
 
 
 def test_cvxpy_as_second_opinion():
-    ours = regressor(alpha=0.5, tol=1e-7).fit(X, TARGETS)
-    other = regressor(alpha=0.5, solver="cvxpy").fit(X, TARGETS)
+    ours = regressor(alpha=0.5, refine=0, tol=1e-7).fit(X, TARGETS)
+    other = regressor(alpha=0.5, refine=0, solver="cvxpy").fit(X, TARGETS)
     assert ours.certificate_.upper == pytest.approx(other.certificate_.upper, rel=1e-6)
     assert ours.predict(X) == pytest.approx(other.predict(X), abs=1e-3)
     farkas.verify(other, X, TARGETS).check()
@@ -151,9 +162,9 @@ def test_cvxpy_as_second_opinion():
 
 def test_several_outputs():
     Y = np.column_stack([TARGETS, 2 * TARGETS, X[:, 2]])
-    model = regressor(alpha=0.5).fit(X, Y)
+    model = regressor(alpha=0.5, refine=0).fit(X, Y)
     assert model.predict(X).shape == (40, 3)
-    single = regressor(alpha=0.5).fit(X, X[:, 2])
+    single = regressor(alpha=0.5, refine=0).fit(X, X[:, 2])
     assert model.predict(X)[:, 2] == pytest.approx(single.predict(X))
     farkas.verify(model, X, Y).check()
 
@@ -161,10 +172,125 @@ def test_several_outputs():
 def test_patterns_may_be_given():
     data = np.column_stack([X, np.ones(40)])
     patterns = sample_patterns(data, 15, random_state=0)
-    expected = regressor(alpha=0.5).fit(X, TARGETS).predict(X)
+    expected = regressor(alpha=0.5, refine=0).fit(X, TARGETS).predict(X)
     for given in (patterns, patterns.D, patterns.D.astype(int)):
         model = regressor(alpha=0.5, patterns=given).fit(X, TARGETS)
         assert model.predict(X) == pytest.approx(expected)
+
+
+def test_each_output_is_refined_on_patterns_of_its_own():
+    Y = np.column_stack([TARGETS, 2 * TARGETS, X[:, 2]])
+    model = regressor(alpha=0.5, tol=1e-6).fit(X, Y)
+    sampled = regressor(alpha=0.5, tol=1e-6, refine=0, n_patterns=200).fit(X, Y)
+    assert model.objective_ < sampled.objective_
+    assert len(model.patterns_) < 200
+    assert model.search_ratio_ < 1.01
+    assert not hasattr(sampled, "search_ratio_")
+    members = model.certificate_.witness["members"]
+    assert members.any(axis=0).all()
+    assert not members.all()
+    assert "each output" in model.certificate_.assumptions[0]
+    farkas.verify(model, X, Y).check()
+    twin = regressor(alpha=0.5, tol=1e-6, n_jobs=2).fit(X, Y)
+    assert np.array_equal(twin.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("Y", [TARGETS, np.column_stack([TARGETS, X[:, 2]])])
+def test_a_refined_fit_starts_from_the_last(Y):
+    model = regressor(alpha=0.5, warm_start=True).fit(X, Y)
+    iterations, objective = model.n_iter_, model.objective_
+    model.fit(X, Y)
+    assert model.n_iter_ < iterations
+    assert model.objective_ <= objective * (1 + 1e-4)
+    farkas.verify(model, X, Y).check()
+    model.set_params(refine=0).fit(X, Y)  # all outputs on the patterns of all
+    assert model.objective_ <= objective * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("init", ["network", "gaussian"])
+def test_limits_hold_for_all_rounds_together(init):
+    model = regressor(alpha=0.01, init=init, tol=1e-9, max_iter=60)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, TARGETS)
+    assert model.n_iter_ == 60
+    assert model.history_["iteration"][-1] == 60
+    model.set_params(max_iter=10**6, max_time=0.05)
+    with pytest.warns(ConvergenceWarning, match="time"):
+        model.fit(X, TARGETS)
+    farkas.verify(model, X, TARGETS).check()
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge"])
+def test_training_against_perturbations(loss):
+    data = X[:, :2]
+    labels = np.where(data[:, 0] + 0.3 * data[:, 1] > 0, "right", "left")
+    kept = np.abs(data[:, 0] + 0.3 * data[:, 1]) > 0.4
+    data, labels = data[kept], labels[kept]
+    model = classifier(alpha=0.01, eps=0.2, loss=loss).fit(data, labels)
+    farkas.verify(model, data, labels).check()
+    assert model.certificate_.problem == "convexnn.robust/1"
+    assert model.certificate_.satisfied
+    scores = [
+        model.certified_score(data, labels),
+        model.robust_score(data, labels),
+        model.robust_score(data, labels, attack="fgsm"),
+        model.score(data, labels),
+    ]
+    assert scores == sorted(scores)
+    assert scores[0] >= 0.9
+    assert model.robust_score(data, labels, eps=0.0) == scores[-1]
+    clean = classifier(alpha=0.01, loss=loss).fit(data, labels)
+    assert model.objective_ > clean.objective_
+    farther = [model.certified_score(data, labels, eps=e) for e in (0.2, 0.4, 3.0)]
+    assert farther == sorted(farther, reverse=True)
+
+
+def test_robust_outputs_of_three_classes():
+    iris = load_iris()
+    model = classifier(alpha=1.0, eps=[0.1, 0.0, 0.1, 0.0]).fit(iris.data, iris.target)
+    farkas.verify(model, iris.data, iris.target).check()
+    assert model.score(iris.data, iris.target) > 0.9
+    regression = regressor(eps=0.1).fit(X, np.column_stack([TARGETS, X[:, 0]]))
+    assert regression.predict(X).shape == (40, 2)
+
+
+def test_units_vanish_where_no_pattern_survives():
+    with pytest.warns(UserWarning, match="eps"):
+        model = regressor(eps=50.0, fit_intercept=False).fit(X, TARGETS)
+    assert model.n_hidden_ == 0
+    assert not model.predict(X).any()
+
+
+def test_a_global_certificate_without_enumeration():
+    data, targets = X[:16], TARGETS[:16]
+    model = regressor(alpha=1.0, certificate="global", max_time=20.0, tol=1e-3)
+    model.fit(data, targets)
+    certificate = model.certificate_
+    assert certificate.guarantee.name == "GLOBAL"
+    assert certificate.upper == pytest.approx(model.objective_)
+    assert certificate.gap <= 1e-2 * certificate.upper
+    farkas.verify(model, data, targets).check()
+    later = regressor(alpha=1.0).fit(data, targets).certify(data, targets)
+    farkas.verify(later, data, targets).check()
+    assert later.upper >= certificate.lower
+
+
+@pytest.mark.parametrize("labels", [LABELS, load_iris().target[::4][:40]])
+def test_as_an_mlp_of_scikit_learn(labels):
+    data = X[: len(labels)]
+    model = classifier(alpha=0.1).fit(data, labels)
+    assert np.array_equal(model.to_mlp().predict(data), model.predict(data))
+    gated = classifier(activation="gated").fit(data, labels)
+    for name in ("to_mlp", "certify", "robust_score", "certified_score"):
+        assert hasattr(model, name)
+        assert not hasattr(gated, name)
+
+
+def test_randomised_block_descent_reaches_the_same_objective():
+    one = regressor(alpha=0.5, refine=0).fit(X, TARGETS)
+    other = regressor(alpha=0.5, refine=0, solver="rbcd", max_iter=20_000)
+    other.fit(X, TARGETS)
+    assert other.objective_ == pytest.approx(one.objective_, rel=5e-4)
 
 
 def test_no_intercept():
@@ -176,8 +302,8 @@ def test_no_intercept():
 
 
 def test_warm_start_keeps_the_gates():
-    model = regressor(warm_start=True, random_state=None, alpha=0.5).fit(X, TARGETS)
-    gates = model.patterns_.gates
+    model = regressor(warm_start=True, refine=0, random_state=None, alpha=0.5)
+    gates = model.fit(X, TARGETS).patterns_.gates
     model.set_params(alpha=0.4).fit(X, TARGETS)
     assert np.array_equal(model.patterns_.gates, gates)
     farkas.verify(model, X, TARGETS).check()

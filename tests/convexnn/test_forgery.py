@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 import farkas
 from convexnn import enumerate_patterns, solve_gated, solve_relu
-from convexnn._measure import (
-    LOSSES,
-    measure_two_layer,
-)
+from convexnn._measure import measure_two_layer
 from convexnn._measure_cells import PARALLEL, is_complete, lengths
+from convexnn._measure_losses import LOSSES
 from farkas import CertificateError
 
 PROBLEM = "convexnn.two_layer/1"

@@ -9,12 +9,7 @@ from scipy.optimize import minimize_scalar
 
 import farkas
 from convexnn import enumerate_patterns, solve_gated, solve_relu
-from convexnn._measure import (
-    HUBER_DELTA,
-    LOSSES,
-    encode_targets,
-    with_intercept,
-)
+from convexnn._measure_losses import HUBER_DELTA, LOSSES, encode_targets, with_intercept
 from farkas import CertificateError, Guarantee
 
 PROBLEM = "convexnn.two_layer/1"

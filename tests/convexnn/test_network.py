@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexnn import recover_network, sample_patterns, solve_relu
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from convexnn.network import gated_output
 
 

@@ -16,7 +16,7 @@ from convexnn import (
     solve_gated,
     solve_relu,
 )
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from convexnn.patterns import PatternSet
 from farkas import Guarantee
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from convexnn.prox import PROX
 
 RHOS = [1e-6, 1e-3, 0.5, 1.0, 10.0, 1e6]

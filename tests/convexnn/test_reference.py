@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convexnn import reference_cvxpy, sample_patterns
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from farkas.status import Status
 
 X = np.random.default_rng(0).standard_normal((12, 3))

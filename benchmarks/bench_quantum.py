@@ -1,0 +1,634 @@
+"""Quantum classifiers against their peers: `python3 tasks.py bench quantum`.
+
+Times are process times, one thread, kernels warm, both sides in one process and in
+turn, the best of several runs. The reviews and PennyLane are used where they are found.
+"""
+
+import csv
+import gzip
+import json
+import os
+import time
+import tracemalloc
+import warnings
+from pathlib import Path
+
+THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+os.environ.update(THREADS)  # before NumPy is loaded
+
+import numpy as np  # noqa: E402
+from qiskit.circuit.library import efficient_su2, zz_feature_map  # noqa: E402
+from scipy.optimize import minimize  # noqa: E402
+from sklearn.base import clone  # noqa: E402
+from sklearn.decomposition import PCA  # noqa: E402
+from sklearn.ensemble import (  # noqa: E402
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
+from sklearn.feature_extraction.text import (  # noqa: E402
+    CountVectorizer,
+    TfidfVectorizer,
+)
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.metrics import precision_recall_fscore_support  # noqa: E402
+from sklearn.model_selection import (  # noqa: E402
+    GridSearchCV,
+    cross_val_predict,
+    train_test_split,
+)
+from sklearn.naive_bayes import BernoulliNB, ComplementNB  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler  # noqa: E402
+from sklearn.svm import SVC  # noqa: E402
+
+from farkas.environment import describe  # noqa: E402
+from quantum import (  # noqa: E402
+    OptimalMeasurementClassifier,
+    VariationalQuantumClassifier,
+    optimal_measurement,
+    quantum_kernel,
+)
+from quantum._measure_losses import make_loss  # noqa: E402
+from quantum.ansatz import ansatz_table  # noqa: E402
+from quantum.encodings import make_encoding  # noqa: E402
+from quantum.readout import Readout, class_table  # noqa: E402
+from quantum.simulator import Simulator  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent
+RESULTS = ROOT / "results"
+# Beside the repository, or where the user says.
+DATA = Path(os.environ.get("FARKAS_DATA", ROOT.parent.parent / "shared" / "data"))
+REVIEWS = DATA / "quantum" / "restaurant_reviews.csv.gz"
+REPEATS = 5
+SPLITS = 10
+PUBLISHED = {"accuracy": 0.77, "f_score": 0.785}  # arXiv:2102.08949, AQGD, 100 epochs
+LOSS = make_loss("cross_entropy", 2, 1e-9, 1.0)
+
+
+def main():
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    speed = [*kernels(), *end_to_end(), *large()]
+    floor = floors()
+    parts = [
+        "# Quantum classifiers against their peers",
+        "Written by `python3 tasks.py bench quantum`; not by hand.",
+        "Process times, one thread, kernels warm, in turn, best of "
+        f"{REPEATS}. Peers that need minutes ran on few samples, scaled up.",
+        table(
+            ["what", "ours", "peer", "peer's time", "ratio", "wanted"],
+            [
+                [
+                    r["what"],
+                    clock(r["ours"]),
+                    r["peer"],
+                    clock(r["theirs"]),
+                    ratio(r),
+                    r["wanted"],
+                ]
+                for r in speed
+            ],
+        ),
+        "The floor: the best measurement over all circuits, to a gap of 1e-6.",
+        table(
+            ["N", "d", "loss", "iterations", "gap", "time"],
+            [
+                [
+                    r["N"],
+                    r["d"],
+                    r["loss"],
+                    r["iterations"],
+                    f"{r['gap']:.1e}",
+                    clock(r["time"]),
+                ]
+                for r in floor
+            ],
+        ),
+    ]
+    record = {"environment": describe(), "speed": speed, "floor": floor}
+    if REVIEWS.exists():
+        begun = time.process_time()
+        rows, floors_of_splits = reviews()
+        record |= {
+            "reviews": rows,
+            "floors": floors_of_splits,
+            "reviews_cpu_seconds": time.process_time() - begun,
+        }
+        parts += review_text(rows, floors_of_splits, record["reviews_cpu_seconds"])
+    text = "\n\n".join(parts)
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "quantum.json").write_text(json.dumps(record, indent=1))
+    (ROOT / "quantum.md").write_text(text + "\n")
+
+
+def cpu(function, repeats=REPEATS, number=1):
+    """Return the least process time of one call, after a call that warms up."""
+    function()
+    best = np.inf
+    for _ in range(repeats):
+        begun = time.process_time()
+        for _ in range(number):
+            function()
+        best = min(best, (time.process_time() - begun) / number)
+    return best
+
+
+def setting(n, N, reps, seed=0):
+    """Return data, labels and a simulator of the default circuit."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(0, 1, (N, n))
+    y = (X[:, 0] + X[:, 1] ** 2 + 0.3 * rng.standard_normal(N) > 0.9).astype(int)
+    simulator = Simulator(
+        table=ansatz_table("efficient_su2", n, reps, "reverse_linear"),
+        readout=Readout(n=n, n_classes=2, classes=class_table("parity", n, 2)),
+        planes=make_encoding("zz", n).planes(X),
+    )
+    return X, y, simulator
+
+
+def kernels():
+    """Loss, gradient and forward pass at 5 qubits and 800 samples."""
+    n, N = 5, 800
+    X, y, simulator = setting(n, N, 3)
+    theta = np.random.default_rng(1).standard_normal(simulator.n_parameters)
+    s = np.full(N, 1 / N)
+
+    def gradient():
+        return simulator.value_and_gradient(theta, LOSS, y, s)
+
+    d, r = 2**n, 2 ** (n - 1)
+    rng = np.random.default_rng(2)
+    states = np.ascontiguousarray((simulator.planes[0] + 1j * simulator.planes[1]).T)
+    rows = rng.standard_normal((d, r)) + 1j * rng.standard_normal((d, r))
+    ours = cpu(gradient, number=200)
+    gemm = cpu(lambda: states @ rows, number=200)
+    forward = cpu(lambda: simulator.outputs(theta), number=200)
+    found = [
+        row("loss + gradient, n=5, N=800", ours, "GEMM 800 x 32 x 16", gemm, "<= 4"),
+        row(
+            "loss pass, n=5, N=800",
+            forward,
+            "SamplerQNN, exact",
+            sampler_qnn(X, theta),
+            ">= 20000",
+        ),
+    ]  # fmt: skip
+    found[0]["inverse"] = True
+    peer = pennylane_gradient(X, theta) if has("pennylane") else np.nan
+    found.append(
+        row("gradient, n=5, N=800", ours, "PennyLane backprop", peer, ">= 300")
+    )
+    return found
+
+
+def row(what, ours, peer, theirs, wanted):
+    """Return one comparison."""
+    names = ("what", "ours", "peer", "theirs", "wanted")
+    return dict(zip(names, (what, ours, peer, theirs, wanted), strict=True))
+
+
+def has(name):
+    from importlib.util import find_spec
+
+    return find_spec(name) is not None
+
+
+def sampler_qnn(X, theta, samples=20):
+    """Seconds of an exact forward pass on all rows of X, from a few of them."""
+    from qiskit_machine_learning.neural_networks import SamplerQNN
+
+    n = X.shape[1]
+    first = zz_feature_map(n, reps=2)
+    second = efficient_su2(n, reps=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        qnn = SamplerQNN(
+            circuit=first.compose(second),
+            input_params=first.parameters,
+            weight_params=second.parameters,
+            interpret=lambda b: b.bit_count() % 2,
+            output_shape=2,
+        )
+        one = cpu(lambda: qnn.forward(X[:samples], theta), repeats=2)
+    return one * len(X) / samples
+
+
+def pennylane_gradient(X, theta):
+    """Seconds of loss and gradient by backprop in PennyLane, all rows broadcast."""
+    import pennylane as qml
+    from pennylane import numpy as pnp
+
+    n = X.shape[1]
+    device = qml.device("default.qubit", wires=n)
+
+    @qml.qnode(device, diff_method="backprop", interface="autograd")
+    def circuit(x, w):
+        for _ in range(2):
+            for q in range(n):
+                qml.Hadamard(q)
+                qml.PhaseShift(2 * x[..., q], q)
+            for i in range(n):
+                for j in range(i + 1, n):
+                    qml.CNOT([i, j])
+                    qml.PhaseShift(2 * (np.pi - x[..., i]) * (np.pi - x[..., j]), j)
+                    qml.CNOT([i, j])
+        k = 0
+        for block in range(4):
+            for gate in (qml.RY, qml.RZ):
+                for q in range(n):
+                    gate(w[k], q)
+                    k += 1
+            if block < 3:
+                for q in reversed(range(n - 1)):
+                    qml.CNOT([q, q + 1])
+        return qml.probs(wires=range(n))
+
+    odd = class_table("parity", n, 2)
+    rows = pnp.array(X, requires_grad=False)
+
+    def loss(w):  # PennyLane broadcasts over the samples
+        p = pnp.sum(circuit(rows, w) * odd, axis=1)
+        return -pnp.mean(pnp.log(p))
+
+    weights = pnp.array(theta, requires_grad=True)
+    gradient = qml.grad(loss)
+    return cpu(lambda: gradient(weights), repeats=3)
+
+
+def end_to_end():
+    """Whole fits against VQC, and a large fit with its certificate."""
+    from qiskit_machine_learning.algorithms import VQC
+    from qiskit_machine_learning.optimizers import COBYLA
+
+    n, N, budget = 5, 30, 30
+    X, y, _ = setting(n, N, 1, seed=3)
+    start = np.random.default_rng(4).standard_normal(2 * n * 2)
+    hot = np.eye(2)[y]
+
+    def theirs():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            vqc = VQC(
+                feature_map=zz_feature_map(n, reps=2),
+                ansatz=efficient_su2(n, reps=1),
+                optimizer=COBYLA(maxiter=budget),
+                initial_point=start,
+                interpret=lambda b: b.bit_count() % 2,
+                output_shape=2,
+            )
+            vqc.fit(X, hot)
+        return vqc
+
+    def ours():
+        return VariationalQuantumClassifier(
+            ansatz_reps=1,
+            optimizer="cobyla",
+            max_iter=budget,
+            initial_point=start,
+            certify=False,
+        ).fit(X, y)
+
+    model = ours()
+    whole = cpu(ours)
+    begun = time.process_time()
+    vqc = theirs()
+    peer = time.process_time() - begun
+    p = np.asarray(vqc.neural_network.forward(X, vqc.weights))
+    peer_loss = -np.log(p[np.arange(N), y]).mean()
+
+    # SciPy's own share: the same trust-region run on a function that costs nothing.
+    P = len(start) - len(model.idle_parameters_)
+
+    def nothing(x):
+        return float(x @ x)
+
+    own = cpu(
+        lambda: minimize(
+            nothing,
+            np.ones(P),
+            method="COBYLA",
+            options={"maxiter": budget, "rhobeg": 1.0, "tol": 1e-4},
+        )
+    )
+    aqgd = VariationalQuantumClassifier(optimizer="aqgd", max_iter=100, random_state=0)
+    A, a, _ = setting(5, 800, 3)
+    return [
+        row(
+            f"fit, N=30, COBYLA 30 (loss {model.loss_:.3f})",
+            whole,
+            f"VQC (loss {peer_loss:.3f})",
+            peer,
+            ">= 200",
+        ),
+        row(
+            "the same without SciPy's COBYLA",
+            max(whole - own, 1e-9),
+            "VQC",
+            peer,
+            ">= 1000",
+        ),
+        row(
+            "fit, N=800, AQGD 100, full certificate",
+            cpu(lambda: clone(aqgd).fit(A, a)),
+            "",
+            np.nan,
+            "< 0.5 s",
+        ),
+    ]
+
+
+def large():
+    """Ten and twelve qubits."""
+    _, y, simulator = setting(10, 200, 3)
+    theta = np.random.default_rng(5).standard_normal(simulator.n_parameters)
+    s = np.full(200, 1 / 200)
+    forced = Simulator(
+        table=simulator.table,
+        readout=simulator.readout,
+        planes=simulator.planes,
+        order="states",
+    )
+    forward = cpu(lambda: forced.outputs(theta))
+    gradient = cpu(lambda: simulator.value_and_gradient(theta, LOSS, y, s))
+    first = row("gradient, n=10, N=200", gradient, "forward by states", forward, "<= 4")
+    first["inverse"] = True
+    tracemalloc.start()
+    _, y, big = setting(12, 100, 3)
+    theta = np.random.default_rng(6).standard_normal(big.n_parameters)
+    begun = time.process_time()
+    big.value_and_gradient(theta, LOSS, y, np.full(100, 0.01))
+    spent = time.process_time() - begun
+    peak = tracemalloc.get_traced_memory()[1] / 2**30
+    tracemalloc.stop()
+    second = row(
+        f"gradient, n=12, N=100, peak {peak:.3f} GiB", spent, "", np.nan, "< 2 GiB"
+    )
+    return [first, second]
+
+
+def floors():
+    found = []
+    for n, N in ((5, 800), (3, 40), (6, 50)):
+        X, y, simulator = setting(n, N, 1)
+        states = np.ascontiguousarray(
+            (simulator.planes[0] + 1j * simulator.planes[1]).T
+        )
+        for loss in ("cross_entropy", "squared"):
+            result = optimal_measurement(states, y, loss=loss, tol=1e-6)
+            found.append({
+                "N": N, "d": 2**n, "loss": loss, "iterations": result.nit,
+                "gap": result.certificate.value,
+                "time": cpu(lambda: optimal_measurement(states, y, loss=loss)),  # noqa: B023
+            })  # fmt: skip
+    return found
+
+
+# The experiment of arXiv:2102.08949 on the reviews, and a better feature pipeline.
+
+
+def reviews():
+    """Return rows of scores, one a model and split, and the floor of each split."""
+    with gzip.open(REVIEWS, "rt", encoding="utf-8") as file:
+        records = list(csv.DictReader(file))
+    texts = np.array([record["review"] for record in records])
+    liked = np.array([int(record["liked"]) for record in records])
+    rows, found = [], []
+    for split in range(SPLITS):
+        A, B, a, b = train_test_split(texts, liked, test_size=0.2, random_state=split)
+        rows += plain_rows(A, B, a, b, found)
+        rows += better_rows(A, B, a, b)
+    return rows, found
+
+
+def plain_rows(A, B, a, b, found):
+    """Five principal components of TF-IDF, fitted on the training rows."""
+    pipe = make_pipeline(
+        TfidfVectorizer(max_features=1500),
+        FunctionTransformer(lambda X: X.toarray(), accept_sparse=True),
+        PCA(5, random_state=0),
+        MinMaxScaler(clip=True),
+    )
+    A, B = pipe.fit_transform(A), pipe.transform(B)
+    circuit = VariationalQuantumClassifier(
+        entanglement="full", interpret="majority", certify=False, random_state=0
+    )
+    models = {}
+    for budget in (100, 150):
+        models |= {
+            f"AQGD {budget}": clone(circuit).set_params(
+                optimizer="aqgd", max_iter=budget
+            ),
+            f"AQGD {budget}, loss shift": clone(circuit).set_params(
+                optimizer="aqgd",
+                max_iter=budget,
+                optimizer_options={"gradient": "loss_shift"},
+            ),
+            f"COBYLA {budget}": clone(circuit).set_params(
+                optimizer="cobyla", max_iter=budget
+            ),
+        }
+    models |= {
+        "L-BFGS, best of 3": clone(circuit).set_params(n_restarts=3),
+        "optimal measurement": OptimalMeasurementClassifier(),
+        "quantum kernel SVC": SVC(kernel=quantum_kernel("zz")),
+        "SVM": SVC(),
+        "gradient boosting": GradientBoostingClassifier(random_state=0),
+        "random forest": RandomForestClassifier(random_state=0),
+    }
+    rows = [graded("plain", name, m, A, B, a, b) for name, m in models.items()]
+    found.append(models["optimal measurement"].certificate_.lower)
+    return rows
+
+
+# Text models whose probability of "liked" becomes one feature, hence one qubit, each.
+TEXT_MODELS = (
+    make_pipeline(TfidfVectorizer(), LogisticRegression(C=3)),
+    make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10)
+    ),
+    make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+        LogisticRegression(C=10),
+    ),
+    make_pipeline(CountVectorizer(binary=True, ngram_range=(1, 2)), ComplementNB()),
+    make_pipeline(CountVectorizer(binary=True), BernoulliNB(alpha=0.5)),
+)
+SCALES = (1.0, np.pi)
+
+
+def scaled(X, by):
+    """Turn probabilities into angles."""
+    return by * X
+
+
+def better_rows(A, B, a, b):
+    """Out-of-fold probabilities of five text models as the features.
+
+    Each training row is seen by models that were fitted without it; encoding, scale and
+    strength are chosen by cross-validation on the training rows.
+    """
+    train = np.column_stack(
+        [
+            cross_val_predict(m, A, a, cv=5, method="predict_proba")[:, 1]
+            for m in TEXT_MODELS
+        ]
+    )
+    test = np.column_stack(
+        [clone(m).fit(A, a).predict_proba(B)[:, 1] for m in TEXT_MODELS]
+    )
+    circuit = VariationalQuantumClassifier(ansatz_reps=2, certify=False, random_state=0)
+    scale_step = FunctionTransformer(scaled)
+
+    def pipeline(model):
+        return make_pipeline(clone(scale_step), model)
+
+    scale = {"functiontransformer__kw_args": [{"by": v} for v in SCALES]}
+
+    def grid(name, **more):
+        return {**scale, **{f"{name}__{k}": v for k, v in more.items()}}
+
+    quantum = {
+        "variational, L-BFGS": (
+            pipeline(circuit),
+            grid("variationalquantumclassifier", feature_map=["angle", "zz"]),
+        ),
+        "variational, AQGD 100": (
+            pipeline(clone(circuit).set_params(optimizer="aqgd")),
+            grid("variationalquantumclassifier", feature_map=["angle", "zz"]),
+        ),
+        "optimal measurement": (
+            pipeline(OptimalMeasurementClassifier("angle", tol=1e-4)),
+            grid("optimalmeasurementclassifier", alpha=[0.01]),
+        ),
+        "quantum kernel SVC": (
+            pipeline(SVC()),
+            grid("svc", kernel=[quantum_kernel("angle"), quantum_kernel("zz")]),
+        ),
+    }
+    rows = []
+    for name, (model, choices) in quantum.items():
+        search = GridSearchCV(model, choices, cv=3)
+        rows.append(graded("better", name, search, train, test, a, b))
+    for name, model in (
+        ("SVM", SVC()),
+        ("logistic regression", LogisticRegression()),
+        ("gradient boosting", GradientBoostingClassifier(random_state=0)),
+        ("random forest", RandomForestClassifier(random_state=0)),
+    ):
+        rows.append(graded("better", name, model, train, test, a, b))
+    return rows
+
+
+def graded(features, name, model, A, B, a, b):
+    """Fit, and score on the held-out rows."""
+    begun = time.process_time()
+    model.fit(A, a)
+    seconds = time.process_time() - begun
+    predicted = model.predict(B)
+    precision, recall, f_score, _ = precision_recall_fscore_support(
+        b, predicted, average="binary", zero_division=0
+    )
+    final = getattr(model, "best_estimator_", model)
+    final = final[-1] if hasattr(final, "steps") else final
+    return {
+        "features": features,
+        "model": name,
+        "accuracy": float(np.mean(predicted == b)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f_score": float(f_score),
+        "loss": float(getattr(final, "loss_", np.nan)),
+        "evaluations": int(getattr(final, "nfev_", 0)),
+        "seconds": seconds,
+    }
+
+
+def review_text(rows, floor, seconds):
+    """Return the paragraphs about the reviews."""
+    names = list(dict.fromkeys((r["features"], r["model"]) for r in rows))
+    columns = ("accuracy", "precision", "recall", "f_score", "loss")
+    cells = []
+    for features, model in names:
+        own = [r for r in rows if (r["features"], r["model"]) == (features, model)]
+        line = [features, model]
+        for column in columns:
+            values = np.array([r[column] for r in own])
+            line.append(
+                f"{values.mean():.3f} ± {values.std():.3f}"
+                if np.isfinite(values).all() and not isinstance(own[0][column], str)
+                else ""
+            )
+        work = np.mean([r["evaluations"] for r in own])
+        line.append(f"{work:.0f}" if work else "")
+        line.append(clock(np.mean([r["seconds"] for r in own])))
+        cells.append(line)
+
+    def mean(features, model, column):
+        return np.mean(
+            [
+                r[column]
+                for r in rows
+                if (r["features"], r["model"]) == (features, model)
+            ]
+        )
+
+    best = mean("plain", "L-BFGS, best of 3", "loss")
+    return [
+        "## The experiment of arXiv:2102.08949",
+        f"1000 restaurant reviews, {SPLITS} splits into 800 and 200, mean ± standard "
+        "deviation; everything is fitted on the training rows. *plain*: TF-IDF, five "
+        "principal components, five qubits, ZZ map, EfficientSU2 with three full "
+        "blocks, majority readout. *better*: the out-of-fold probabilities of five "
+        "text models as five features, encoding and scale chosen by cross-validation "
+        f"on the training rows. The table took {seconds:.0f} s of CPU.",
+        table(["features", "model", *columns, "evaluations", "time of fit"], cells),
+        f"The floor under the training loss, over every circuit on the plain encoding, "
+        f"is {np.mean(floor):.3f} ± {np.std(floor):.3f} (the loss of a coin is 0.693). "
+        f"L-BFGS reaches {best:.3f}, AQGD with 100 iterations "
+        f"{mean('plain', 'AQGD 100', 'loss'):.3f}.",
+        f"The paper reports an accuracy of {PUBLISHED['accuracy']:.2f} and F of "
+        f"{PUBLISHED['f_score']:.3f} for AQGD with 100 epochs. With the plain features "
+        f"we measure {mean('plain', 'AQGD 100, loss shift', 'accuracy'):.3f} and "
+        f"{mean('plain', 'AQGD 100, loss shift', 'f_score'):.3f} for the same "
+        f"optimizer, and {mean('plain', 'optimal measurement', 'accuracy'):.3f} and "
+        f"{mean('plain', 'optimal measurement', 'f_score'):.3f} for the best "
+        "measurement there is. The floor explains the difference: no circuit and no "
+        "optimizer gets far below the loss of a coin on these five components, so the "
+        "published figures need features that the text does not describe. With the "
+        f"better features the same circuit has an accuracy of "
+        f"{mean('better', 'variational, L-BFGS', 'accuracy'):.3f} and F of "
+        f"{mean('better', 'variational, L-BFGS', 'f_score'):.3f}; most of that is due "
+        "to the text models, as logistic regression on the same five numbers shows.",
+    ]
+
+
+def clock(seconds):
+    if not np.isfinite(seconds):
+        return ""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def ratio(r):
+    if not np.isfinite(r["theirs"]):
+        return ""
+    value = r["ours"] / r["theirs"] if r.get("inverse") else r["theirs"] / r["ours"]
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def table(names, rows):
+    """Return a Markdown table whose columns line up."""
+    cells = [names, *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
+    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
+    padded = (
+        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        for row in cells
+    )
+    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Consensus-based optimization: particles drawn to their weighted mean."""

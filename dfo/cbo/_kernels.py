@@ -1,0 +1,482 @@
+"""One step of consensus-based optimization, fused, and its random numbers.
+
+Arrays in, arrays out. The scalars of a run lie in three small arrays, whose entries
+have names here: `P` real parameters, `Q` integer parameters, `S` real state and `K`
+integer state. The objective is a first-class function of one row, so that a new
+objective compiles alone and the kernels do not.
+
+Random numbers: xoshiro256++ (Blackman and Vigna, arXiv:1805.01407) and the ziggurat
+with 256 layers (Marsaglia and Tsang, J. Stat. Soft. 5 (2000)). Row 0 of the generator
+drives the normal numbers of the step, row 1 the uniform numbers of the box, row 2 the
+noise that does not vanish.
+"""
+
+import math
+
+import numpy as np
+from numba import types
+
+from farkas.kernels import kernel, on_warmup
+
+# Real parameters.
+(
+    DRIFT,
+    NOISE_START,
+    COOLING,
+    COOLING_FLOOR,
+    TRUNCATION,
+    DELTA,
+    ESS,
+    ALPHA_START,
+    ALPHA_FACTOR,
+    ALPHA_MAX,
+    XTOL,
+    FTOL,
+    FTARGET,
+) = range(13)
+# Integer parameters.
+ISOTROPIC, WEIGHTS, BOUNDARY, PATIENCE, EXACT, AFTER_DRIFT = range(6)
+# Real state.
+NOISE, BEST, REFERENCE, ALPHA, LOG_ALPHA, SIZE, RADIUS, VARIANCE = range(8)
+# Integer state.
+NIT, NFEV, STALL = range(3)
+
+# Ways to weigh, and ways to stay in the box, in the order of their codes.
+ADAPTIVE, GIBBS, RANK, BEST_ONLY = range(4)
+FREE, CLIP, REFLECT, RESAMPLE = range(4)
+
+# Reasons to end a run.
+GO_ON, TARGET, COLLAPSED, STALLED, FLAT, BUDGET = range(6)
+
+EXP_UNDERFLOW = 745.0  # exp(-745) is the last positive double
+LOG_LOW, LOG_HIGH = -10.0, 60.0  # bracket of log(alpha * mean gap)
+ESS_ACCURACY = 1e-3
+ESS_ROUNDS = 60
+
+_R = 3.6541528853610088  # where the tail begins, and the area of each layer
+_V = 0.00492867323399
+
+
+def _ziggurat() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tables: width of layers, integer bound of the sure part, density at the edges."""
+    scale = 2.0**52
+    edge = _R
+    density = math.exp(-0.5 * edge * edge)
+    base = _V / density
+    wi, ki, fi = np.empty(256), np.zeros(256, dtype=np.uint64), np.empty(256)
+    ki[0] = int(edge / base * scale)
+    wi[0], wi[255] = base / scale, edge / scale
+    fi[0], fi[255] = 1.0, density
+    for i in range(254, 0, -1):
+        inner = math.sqrt(-2.0 * math.log(_V / edge + math.exp(-0.5 * edge * edge)))
+        ki[i + 1] = int(inner / edge * scale)
+        wi[i], fi[i] = inner / scale, math.exp(-0.5 * inner * inner)
+        edge = inner
+    return wi, ki, fi
+
+
+_WI, _KI, _FI = _ziggurat()
+
+
+@kernel
+def next_bits(s):
+    """Advance xoshiro256++ and return 64 random bits."""
+    s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
+    t = s0 + s3
+    bits = ((t << np.uint64(23)) | (t >> np.uint64(41))) + s0
+    u = s1 << np.uint64(17)
+    s2 ^= s0
+    s3 ^= s1
+    s1 ^= s2
+    s0 ^= s3
+    s2 ^= u
+    s3 = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
+    s[0], s[1], s[2], s[3] = s0, s1, s2, s3
+    return bits
+
+
+@kernel
+def uniform(s):
+    """Return a double in [0, 1)."""
+    return np.float64(next_bits(s) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@kernel
+def normal(s):
+    """Return a standard normal number."""
+    while True:
+        bits = next_bits(s)
+        layer = np.int64(bits & np.uint64(255))
+        magnitude = (bits >> np.uint64(9)) & np.uint64(0x000FFFFFFFFFFFFF)
+        x = np.float64(np.int64(magnitude)) * _WI[layer]
+        negative = (bits >> np.uint64(8)) & np.uint64(1)
+        if negative == np.uint64(1):
+            x = -x
+        if magnitude < _KI[layer]:
+            return x
+        if layer == 0:
+            while True:
+                a = -math.log1p(-uniform(s)) / _R
+                b = -math.log1p(-uniform(s))
+                if b + b > a * a:
+                    return -(_R + a) if negative == np.uint64(1) else _R + a
+        elif (_FI[layer - 1] - _FI[layer]) * uniform(s) + _FI[layer] < math.exp(
+            -0.5 * x * x
+        ):
+            return x
+
+
+@kernel
+def fill_normal(s, out):
+    """Fill an array (N, d) with the numbers that a step would draw."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = normal(s)
+
+
+@kernel
+def fill_uniform(s, out):
+    """Fill an array (N, d) with uniform numbers in [0, 1)."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = uniform(s)
+
+
+@kernel
+def evaluate_rows(fun, X, f):
+    """Evaluate an objective of one row on all rows; the rows stay as they are."""
+    row = np.empty(X.shape[1])
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            row[j] = X[i, j]
+        f[i] = fun(row)
+
+
+@kernel
+def gibbs(f, low, alpha, w):
+    """Set ``w_i = exp(-alpha (f_i - low))`` and return their sum."""
+    total = 0.0
+    for i in range(f.shape[0]):
+        gap = f[i] - low
+        if not (f[i] < np.inf):
+            w[i] = 0.0
+        elif gap <= 0.0:
+            w[i] = 1.0
+        elif alpha * gap > EXP_UNDERFLOW:
+            w[i] = 0.0
+        else:
+            w[i] = math.exp(-alpha * gap)
+        total += w[i]
+    return total
+
+
+@kernel
+def adaptive(f, low, wanted, start, gaps, w):
+    """Weigh so that the effective sample size is `wanted`; a safeguarded Newton search.
+
+    Returns the logarithm of alpha times the mean gap, the mean gap and the sum of w.
+    """
+    n, count, mean = f.shape[0], 0, 0.0
+    for i in range(n):
+        gap = f[i] - low
+        gaps[i] = gap
+        if math.isfinite(gap):
+            count += 1
+    for i in range(n):
+        if math.isfinite(gaps[i]):
+            mean += gaps[i] / count
+    if not mean > 0.0:
+        return -np.inf, 0.0, gibbs(f, low, 0.0, w)
+    for i in range(n):
+        gaps[i] /= mean
+    a, b, m, total = LOG_LOW, LOG_HIGH, start, 0.0
+    for _ in range(ESS_ROUNDS):
+        e = math.exp(m)
+        total, square, slope1, slope2 = 0.0, 0.0, 0.0, 0.0
+        for i in range(n):
+            exponent = e * gaps[i]
+            if exponent <= EXP_UNDERFLOW:
+                v = math.exp(-exponent)
+                w[i] = v
+                total += v
+                square += v * v
+                slope1 += v * exponent
+                slope2 += 2.0 * v * v * exponent
+            else:  # also NaN and infinite gaps
+                w[i] = 0.0
+        size = total * total / square
+        if abs(size - wanted) < ESS_ACCURACY:
+            break
+        if size > wanted:
+            a = m
+        else:
+            b = m
+        if b - a < 1e-12:
+            break
+        slope = -2.0 * slope1 / total + slope2 / square
+        m = m - math.log(size / wanted) / slope if slope < 0.0 else a
+        if not (a < m < b):
+            m = 0.5 * (a + b)
+    return m, mean, total
+
+
+@kernel
+def by_rank(f, wanted, w):
+    """Set ``w`` to the positive part of ``log(wanted + 1/2) - log(rank)``."""
+    n, total = f.shape[0], 0.0
+    key = np.empty(n)
+    for i in range(n):
+        key[i] = f[i] if f[i] < np.inf else np.inf
+        w[i] = 0.0
+    order = np.argsort(key, kind="mergesort")
+    for rank in range(n):
+        i = order[rank]
+        weight = math.log(wanted + 0.5) - math.log(rank + 1.0)
+        if weight <= 0.0 or key[i] == np.inf:
+            break
+        w[i] = weight
+        total += weight
+    return total
+
+
+@kernel
+def weigh(f, gaps, w, P, Q, S, K):
+    """Set the weights of the particles, summing to one; return whether any counts."""
+    n, low = f.shape[0], np.inf
+    for i in range(n):
+        if f[i] < low:
+            low = f[i]
+    if low == np.inf:
+        for i in range(n):
+            w[i] = 0.0
+        S[SIZE] = 0.0
+        return False
+    if low == -np.inf:
+        total = 0.0
+        for i in range(n):
+            w[i] = 1.0 if f[i] == -np.inf else 0.0
+            total += w[i]
+    elif Q[WEIGHTS] == ADAPTIVE:
+        m, mean, total = adaptive(f, low, P[ESS], S[LOG_ALPHA], gaps, w)
+        if mean > 0.0:
+            S[LOG_ALPHA] = m
+            S[ALPHA] = math.exp(m) / mean
+        else:
+            S[ALPHA] = 0.0
+    elif Q[WEIGHTS] == RANK:
+        total = by_rank(f, P[ESS], w)
+    else:
+        alpha = np.inf
+        if Q[WEIGHTS] == GIBBS:
+            grown = math.log(P[ALPHA_FACTOR]) * (K[NIT] - 1.0)
+            alpha = P[ALPHA_MAX]
+            if math.log(P[ALPHA_START]) + grown < math.log(P[ALPHA_MAX]):
+                alpha = P[ALPHA_START] * math.exp(grown)
+        S[ALPHA] = alpha
+        total = gibbs(f, low, alpha, w)
+    square = 0.0
+    for i in range(n):
+        w[i] /= total
+        square += w[i] * w[i]
+    S[SIZE] = 1.0 / square
+    return True
+
+
+@kernel
+def consensus(X, w, usable, c):
+    """Set c to the weighted mean, or to the plain mean if no weight is usable."""
+    n, d = X.shape
+    for j in range(d):
+        c[j] = 0.0
+    for i in range(n):
+        weight = w[i] if usable else 1.0 / n
+        if weight > 0.0:
+            for j in range(d):
+                c[j] += weight * X[i, j]
+
+
+@kernel
+def tell(X, f, gaps, w, c, best_x, scale, trace, P, Q, S, K):
+    """Take in the values of the particles; return why the run should end, if so."""
+    n, d = X.shape
+    K[NIT] += 1
+    low, high, finite = np.inf, -np.inf, 0
+    for i in range(n):
+        value = f[i]
+        if value < S[BEST]:
+            S[BEST] = value
+            for j in range(d):
+                best_x[j] = X[i, j]
+        if math.isfinite(value):
+            finite += 1
+            low = min(low, value)
+            high = max(high, value)
+    usable = weigh(f, gaps, w, P, Q, S, K)
+    consensus(X, w, usable, c)
+    radius, square = 0.0, 0.0
+    for i in range(n):
+        for j in range(d):
+            offset = X[i, j] - c[j]
+            square += offset * offset
+            radius = max(radius, abs(offset) / scale[j])
+    S[RADIUS] = radius
+    S[VARIANCE] = square / (2.0 * n)
+    trace[(K[NIT] - 1) % trace.shape[0]] = S[VARIANCE]
+    reference = S[REFERENCE]
+    if S[BEST] < reference - P[FTOL] * abs(reference) or reference == np.inf:
+        if S[BEST] < np.inf:
+            S[REFERENCE] = S[BEST]
+            K[STALL] = 0
+        else:
+            K[STALL] += 1
+    else:
+        K[STALL] += 1
+    if S[BEST] <= P[FTARGET]:
+        return TARGET
+    if radius <= P[XTOL]:
+        return COLLAPSED
+    if finite == n and low == high:
+        return FLAT
+    if K[STALL] >= Q[PATIENCE]:
+        return STALLED
+    return GO_ON
+
+
+@kernel
+def inside(x, lo, hi, boundary, s):
+    """Return a coordinate that has left its interval, after the treatment of it."""
+    if boundary == REFLECT or boundary == RESAMPLE:
+        share = uniform(s) if boundary == RESAMPLE else 1.0
+        if x > hi:
+            x = hi - min(hi - lo, x - hi) * share
+        elif x < lo:
+            x = lo + min(hi - lo, lo - x) * share
+    return min(max(x, lo), hi)
+
+
+@kernel
+def keep_inside(X, lower, upper, boundary, s):
+    """Treat all particles as a move would; numbers are drawn only where needed."""
+    if boundary == FREE:
+        return
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            if not (lower[j] <= X[i, j] <= upper[j]):
+                X[i, j] = inside(X[i, j], lower[j], upper[j], boundary, s)
+
+
+@kernel
+def move(X, Z, c, lower, upper, rng, P, Q, S):
+    """Draw every particle towards c, add noise, and keep it in the box.
+
+    `Z` keeps the old positions, those that the values belong to.
+    """
+    n, d = X.shape
+    drift, noise = P[DRIFT], S[NOISE]
+    truncation, delta, boundary = P[TRUNCATION], P[DELTA], Q[BOUNDARY]
+    rate = -(drift + 0.5 * noise * noise)
+    for i in range(n):
+        length = 0.0
+        if Q[ISOTROPIC]:
+            for j in range(d):
+                offset = X[i, j] - c[j]
+                length += offset * offset
+            length = math.sqrt(length)
+        for j in range(d):
+            offset = X[i, j] - c[j]
+            Z[i, j] = X[i, j]
+            size = length if Q[ISOTROPIC] else abs(offset)
+            if Q[AFTER_DRIFT]:
+                size *= abs(1.0 - drift)
+            xi = normal(rng[0])
+            if Q[EXACT]:
+                x = c[j] + offset * math.exp(rate + noise * xi)
+            else:
+                x = X[i, j] - drift * offset + noise * min(size, truncation) * xi
+            if delta > 0.0:
+                x += delta * normal(rng[2])
+            if boundary != FREE and not (lower[j] <= x <= upper[j]):
+                x = inside(x, lower[j], upper[j], boundary, rng[1])
+            X[i, j] = x
+    S[NOISE] = max(P[COOLING] * noise, P[COOLING_FLOOR] * P[NOISE_START])
+
+
+@kernel
+def step(X, Z, f, gaps, w, c, best_x, lower, upper, scale, trace, rng, P, Q, S, K):
+    """Take in the values of the particles and move them; return why to end, if so."""
+    reason = tell(X, f, gaps, w, c, best_x, scale, trace, P, Q, S, K)
+    move(X, Z, c, lower, upper, rng, P, Q, S)
+    return reason
+
+
+@kernel
+def advance(
+    fun,
+    X,
+    Z,
+    f,
+    gaps,
+    w,
+    c,
+    best_x,
+    lower,
+    upper,
+    scale,
+    trace,
+    rng,
+    P,
+    Q,
+    S,
+    K,
+    steps,
+    budget,
+):
+    """Take up to `steps` steps; `fun` is a first-class function of one row."""
+    for _ in range(steps):
+        if K[NFEV] + X.shape[0] > budget:
+            return BUDGET
+        evaluate_rows(fun, X, f)
+        K[NFEV] += X.shape[0]
+        reason = step(
+            X, Z, f, gaps, w, c, best_x, lower, upper, scale, trace, rng, P, Q, S, K
+        )
+        if reason != GO_ON:
+            return reason
+    return GO_ON
+
+
+_ROW = types.float64[::1]
+_ROWS = types.float64[:, ::1]
+_INTEGERS = types.int64[::1]
+_WORDS = types.uint64[:, ::1]
+_OBJECTIVE = types.FunctionType(types.float64(_ROW))
+_RUN = (_ROWS, _ROWS, *[_ROW] * 9, _WORDS, _ROW, _INTEGERS, _ROW, _INTEGERS)
+
+
+def compile_for_objectives() -> None:
+    """Compile the two kernels that call an objective, for every objective at once.
+
+    Without the explicit signature they would be compiled for each objective anew.
+    """
+    for dispatcher, signature in (
+        (evaluate_rows, (_OBJECTIVE, _ROWS, _ROW)),
+        (advance, (_OBJECTIVE, *_RUN, types.int64, types.int64)),
+    ):
+        if hasattr(dispatcher, "compile") and not dispatcher.signatures:
+            dispatcher.compile(signature)
+            dispatcher.disable_compile()
+
+
+@on_warmup
+def _warmup() -> None:
+    compile_for_objectives()
+    N, d = 3, 2
+    rng = np.ones((3, 4), dtype=np.uint64)
+    out = np.zeros((N, d))
+    fill_normal(rng[0], out)
+    fill_uniform(rng[1], out)
+    P, S = np.ones(13), np.zeros(8)
+    S[BEST] = S[REFERENCE] = np.inf
+    Q, K = np.zeros(6, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    rows, coordinates = [np.zeros(N) for _ in range(3)], [np.zeros(d) for _ in range(4)]
+    step(out, out.copy(), *rows, *coordinates, np.ones(d), np.ones(1), rng, P, Q, S, K)

@@ -1,0 +1,664 @@
+"""Global minimisation of a black box by consensus-based optimization with restarts."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import OptimizeResult
+
+from dfo import poll
+from dfo.bounds import into_box, parse_bounds
+from dfo.cbo import _kernels as k
+from dfo.cbo.polish import POLISHES
+from dfo.cbo.search import FEASIBILITY, Plan, Search
+from dfo.cbo.settings import settings_from
+from dfo.constraints import Projection, Violation
+from dfo.objective import Objective
+from farkas.backend import check_device
+from farkas.base import check_choice, check_number
+from farkas.certificate import Certificate
+from farkas.parallel import RandomSource, seed_sequence
+from farkas.result import make_result
+from farkas.status import Status
+
+Array = NDArray[np.float64]
+
+BUDGET_PER_DIMENSION = 2000
+# With a polish each run only scouts a basin; without one it has to converge.
+SCOUTING = {"xtol": 1e-2, "patience": 15, "ftol": 1e-6}
+CONVERGING = {"xtol": 1e-9, "patience": 200, "ftol": 1e-12}
+# Rounds of the final poll: a better point is taken, and polled in its turn.
+POLL_ROUNDS = 4
+HIT_RTOL, HIT_ATOL = 1e-6, 1e-8
+
+
+def minimize_cbo(
+    fun: Callable[..., Any],
+    bounds: Any = None,
+    x0: ArrayLike | None = None,
+    *,
+    args: tuple[Any, ...] = (),
+    vectorized: bool | str = "auto",
+    n_particles: int | None = None,
+    lam: float = 8.0,
+    sigma: float | None = None,
+    dt: float = 0.1,
+    noise: str = "anisotropic",
+    alpha: Any = "adaptive",
+    ess: float = 5.0,
+    weights: str = "gibbs",
+    memory: bool = False,
+    lam_memory: float = 0.0,
+    sigma_memory: float | None = None,
+    beta: float = math.inf,
+    lam_grad: float = 0.0,
+    jac: Callable[..., Any] | None = None,
+    truncation: Any = None,
+    correction: str | None = None,
+    delta: float = 0.0,
+    exact: bool = False,
+    inertia: float = 0.0,
+    noise_after_drift: bool = False,
+    batch_size: int | None = None,
+    batch_update: str = "full",
+    stagnation_tol: float | None = None,
+    init: str = "uniform",
+    x0_scale: Any = None,
+    cooling: float = 0.995,
+    cooling_floor: float = 0.3,
+    boundary: str | None = "resample",
+    constraints: Any = (),
+    constraint_method: str = "penalty",
+    project: Callable[[Array], Array] | None = None,
+    restarts: Any = "auto",
+    restart_noise: float = 0.0,
+    maxiter: int | None = None,
+    maxfev: int | None = None,
+    max_time: float | None = None,
+    ftarget: float | None = None,
+    xtol: float | None = None,
+    ftol: float | None = None,
+    patience: int | None = None,
+    polish: Any = "L-BFGS-B",
+    poll_size: float | None = None,
+    lower_bound: float | None = None,
+    x_star: ArrayLike | None = None,
+    preset: str | None = None,
+    workers: Any = 1,
+    device: str = "auto",
+    callback: Callable[..., Any] | None = None,
+    disp: bool = False,
+    random_state: RandomSource = None,
+    record: str | None = None,
+    state: dict[str, Any] | None = None,
+) -> OptimizeResult:
+    """Minimise a function of a few to some hundred variables from values alone.
+
+    Particles are drawn to their weighted mean and shaken in proportion to their
+    distance from it. A run scouts a basin, a local method finishes it, and the rest of
+    the budget goes to further runs.
+
+    Parameters
+    ----------
+    fun : callable
+        Objective ``fun(x, *args)``: of one point (d,), of rows (m, d), or compiled by
+        ``numba.njit`` for one row.
+    bounds : array-like of shape (d, 2) or scipy.optimize.Bounds, optional
+        The box. A variable without finite bounds needs `x0`.
+    x0 : array-like of shape (d,) or (N, d), optional
+        First particle, or the whole first population.
+    args : tuple, default=()
+        Further arguments of `fun`.
+    vectorized : bool or "auto", default="auto"
+        Whether `fun` takes rows; ``"auto"`` asks it on two points.
+    n_particles : int, optional
+        Default ``8 d`` within 16 to 400, without `polish` ``20 d`` within 40 to 500.
+    lam, dt : float, default=8.0, 0.1
+        Strength of the drift, and time step; only ``lam dt`` matters to the drift.
+    sigma : float, optional
+        Strength of the noise; default 4.11 (anisotropic), ``sqrt(0.64 / (d dt))``
+        (isotropic).
+    noise : {"anisotropic", "isotropic"}, default="anisotropic"
+        Noise of each coordinate in proportion to its own distance from the consensus,
+        or to the Euclidean distance.
+    alpha : float, "adaptive" or AlphaSchedule, default="adaptive"
+        Inverse temperature; ``"adaptive"`` chooses it in each step so that the
+        effective sample size is `ess`.
+    ess : float, default=5.0
+        Effective number of particles in the consensus, above 1.
+    weights : {"gibbs", "rank", "best"}, default="gibbs"
+        ``"rank"`` sees only the order of the values; ``"best"`` is the best particle.
+    memory : bool, default=False
+        Each particle remembers its best position; the consensus is of those.
+    lam_memory, sigma_memory : float, default=0.0, None
+        Drift and noise towards the own memory; None is ``lam_memory * sigma``.
+    beta : float, default=inf
+        Sharpness of the memory's update; a finite one costs N evaluations a step.
+    lam_grad : float, default=0.0
+        Strength of a gradient drift.
+    jac : callable, optional
+        Gradient of one point, or with an attribute ``vectorized = True`` of rows. None
+        takes differences.
+    truncation : float or tuple of (float, array, float), optional
+        Largest distance that the noise sees; with center and radius of a ball, the
+        drift aims at the consensus projected onto it.
+    correction : {"heaviside", "smooth", None}, default=None
+        Spare particles better than the consensus from the drift; one more evaluation
+        a step.
+    delta : float, default=0.0
+        Strength of noise that does not vanish.
+    exact : bool, default=False
+        Solve each step exactly for a frozen consensus; anisotropic only.
+    inertia : float, default=0.0
+        Mass of the particles in [0, 1): particle swarm optimization. Needs `memory`.
+    noise_after_drift : bool, default=False
+        Evaluate the noise after the drift, as published code does.
+    batch_size : int, optional
+        Evaluate that many particles a step.
+    batch_update : {"full", "partial"}, default="full"
+        Whether a batch moves all particles or only itself.
+    stagnation_tol : float, optional
+        Add noise when the consensus moves less than this.
+    init : {"uniform", "sobol", "lhs", "normal"}, default="uniform"
+        Distribution of the first particles.
+    x0_scale : float or array-like of shape (d,), optional
+        Standard deviation for ``init="normal"`` and unbounded variables.
+    cooling, cooling_floor : float, default=0.995, 0.3
+        Factor of the noise a step, and the share of it that is kept.
+    boundary : {"resample", "reflect", "clip", "penalty", None}, default="resample"
+        What happens to particles that leave the box. With None they stay outside.
+    constraints : LinearConstraint, NonlinearConstraint, dict or list, default=()
+        General constraints as in :func:`scipy.optimize.minimize`.
+    constraint_method : {"penalty", "projection"}, default="penalty"
+        ``"projection"`` relies on `project`.
+    project : callable, optional
+        Maps rows (N, d) to feasible rows.
+    restarts : "auto" or int, default="auto"
+        Number of runs after the first, all of one size; ``"auto"`` spends the budget
+        on sizes N, 2N, N, 4N and so on.
+    restart_noise : float, default=0.0
+        Instead of restarts, noise in units of the box for a run that has ended.
+    maxiter, maxfev : int, optional
+        Limits over all runs; default no limit, and ``2000 d`` evaluations.
+    max_time : float, optional
+        Limit in seconds.
+    ftarget : float, optional
+        Value that is good enough.
+    xtol, ftol, patience : float, float, int, optional
+        A run ends when all particles are within `xtol` (in units of the box) of the
+        consensus, or after `patience` steps without a relative improvement of `ftol`.
+        Default 1e-2, 1e-6 and 15 with `polish`, 1e-9, 1e-12 and 200 without.
+    polish : {"L-BFGS-B", "compass", None} or callable, default="L-BFGS-B"
+        Local method for the best point of every run. ``"compass"`` suits noisy and
+        discontinuous functions. With `constraints` the default is None.
+    poll_size : float, optional
+        Size of the final poll in units of the box; default 1e-3.
+    lower_bound : float, optional
+        A bound that you know; the certificate then has a gap.
+    x_star : array-like of shape (d,), optional
+        The minimiser, if known: `record` then measures the distance to it.
+    preset : {"theory", "paper", "carrillo"}, optional
+        Parameters of publications; they replace those given.
+    workers : int, joblib.Parallel or map-like callable, default=1
+        Who evaluates a function of one point. The result does not depend on it.
+    device : {"auto", "cpu"}, default="auto"
+        Where the particles live; :func:`dfo.cbo.array_step.cbo_step` is the step on
+        other devices.
+    callback : callable, optional
+        ``callback(intermediate_result)`` after each step; may raise StopIteration.
+    disp : bool, default=False
+        Print a line for each tenth of the budget.
+    random_state : int, RandomState, Generator or None, default=None
+        The same seed gives the same bits.
+    record : {"summary", "full", None}, default=None
+        What to keep of every step in ``history``; ``"full"`` adds the populations.
+    state : dict, optional
+        ``intermediate_result.state()`` of an earlier call with the same arguments:
+        continue there.
+
+    Returns
+    -------
+    OptimizeResult
+        With ``x, fun, nit, nfev, success, status, message, consensus, consensus_fun,
+        population, population_fun, n_restarts, run_values, maxcv, history, elapsed,
+        nfev_certificate`` and ``certificate``, a poll set at ``x``. With restarts,
+        ending at `maxfev` is the normal end, and ``success`` says that the final poll
+        found nothing better.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or `fun` returns the wrong shape.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the particles diverge, `x0` lies outside of the box, or `lower_bound` is
+        above the value that was found.
+
+    Notes
+    -----
+    An exception of `fun` and Ctrl-C pass through; they carry the result so far as the
+    attribute ``partial_result``.
+
+    References
+    ----------
+    Pinnau et al., arXiv:1604.05648; Carrillo et al., arXiv:1909.09249; Riedl et al.,
+    arXiv:2306.09778.
+
+    Examples
+    --------
+    >>> import farkas
+    >>> def rastrigin(x):
+    ...     return (x**2 + 10 - 10 * np.cos(2 * np.pi * x)).sum()
+    >>> res = minimize_cbo(rastrigin, [(-5.12, 5.12)] * 2, random_state=0)
+    >>> bool(res.fun < 1e-9), res.success, bool(farkas.verify(res, rastrigin))
+    (True, True, True)
+    """
+    given = dict(locals())
+    plan, objective, lower, upper, violation, root = _prepare(given)
+    _warn_if_divergent(plan, len(lower))
+    search = Search(plan, objective, lower, upper, violation, root)
+    if state is not None:
+        search.restore(state)
+    size = poll.POLL_SIZE if poll_size is None else float(poll_size)
+    try:
+        search.go()
+    except BaseException as error:
+        error.partial_result = _partial(search)  # type: ignore[attr-defined]
+        raise
+    bound = -math.inf if lower_bound is None else float(lower_bound)
+    return _result(search, size, bound)
+
+
+_DYNAMICS = (
+    "n_particles lam sigma dt noise alpha ess weights memory lam_memory sigma_memory "
+    "beta lam_grad jac truncation correction delta exact inertia noise_after_drift "
+    "batch_size batch_update stagnation_tol cooling cooling_floor boundary preset"
+).split()
+
+
+def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
+    """Check every argument."""
+    check_choice(
+        "constraint_method", given["constraint_method"], ("penalty", "projection")
+    )
+    check_choice("record", given["record"], (None, "summary", "full"))
+    check_device(given["device"])
+    if given["device"] == "cuda":
+        raise ValueError(
+            "device='cuda': the run works on the CPU; use dfo.cbo.array_step for a "
+            "step on the GPU."
+        )
+    for name in ("maxiter", "maxfev"):
+        if given[name] is not None:
+            check_number(name, given[name], low=1, integer=True)
+    for name in ("max_time", "poll_size"):
+        if given[name] is not None:
+            check_number(name, given[name], low=0, inclusive="neither")
+    check_number("restart_noise", given["restart_noise"], low=0)
+    for name in ("ftarget", "lower_bound"):
+        if given[name] is not None and math.isnan(given[name]):
+            raise ValueError(f"{name} must not be NaN.")
+    if given["restarts"] != "auto":
+        check_number("restarts", given["restarts"], low=0, integer=True)
+    x0 = given["x0"]
+    dimension = None if x0 is None else (np.shape(x0)[-1] if np.ndim(x0) else 1)
+    lower, upper = parse_bounds(given["bounds"], dimension)
+    if x0 is not None:
+        x0 = into_box(np.atleast_1d(np.asarray(x0, dtype=np.float64)), lower, upper)
+    d = len(lower)
+
+    violation = Violation(given["constraints"])
+    if given["constraint_method"] == "projection" and given["project"] is None:
+        raise ValueError("constraint_method='projection' needs project.")
+    polish = given["polish"]
+    if not callable(polish):
+        check_choice("polish", polish, POLISHES)
+    if (len(violation) or given["project"] is not None) and polish == "L-BFGS-B":
+        polish = None
+    dynamics = {name: given[name] for name in _DYNAMICS}
+    for name, value in (SCOUTING if polish is not None else CONVERGING).items():
+        dynamics[name] = value if given[name] is None else given[name]
+    settings = settings_from(dynamics)
+    N = settings.n_particles or default_size(d, polish is not None)
+    if x0 is not None and x0.ndim == 2:
+        N = len(x0)
+    if not settings.ess < N:
+        raise ValueError(
+            f"ess={settings.ess!r} must lie between 1 and n_particles={N}."
+        )
+    if settings.preset == "carrillo" and settings.batch_size is None:
+        import dataclasses
+
+        settings = dataclasses.replace(settings, preset=None, batch_size=max(2, N // 2))
+    root = seed_sequence(given["random_state"])
+    objective = Objective(
+        given["fun"],
+        given["args"],
+        vectorized=given["vectorized"],
+        workers=given["workers"],
+        probe=_probe(lower, upper, x0, root),
+    )
+    plan = Plan(
+        settings=settings,
+        n_particles=N,
+        restarts=given["restarts"],
+        maxiter=given["maxiter"] or math.inf,
+        maxfev=given["maxfev"] or BUDGET_PER_DIMENSION * d,
+        max_time=given["max_time"] or math.inf,
+        ftarget=-math.inf if given["ftarget"] is None else float(given["ftarget"]),
+        polish=polish,
+        restart_noise=float(given["restart_noise"]),
+        init=given["init"],
+        x0=x0,
+        x0_scale=given["x0_scale"],
+        x_star=None if given["x_star"] is None else np.asarray(given["x_star"], float),
+        project=given["project"],
+        callback=given["callback"],
+        disp=bool(given["disp"]),
+        record=given["record"],
+    )
+    limits: Any = violation if len(violation) else None
+    if limits is None and given["project"] is not None:
+        limits = Projection(given["project"])
+    return plan, objective, lower, upper, limits, root
+
+
+def default_size(dimension: int, polished: bool) -> int:
+    """Return the default number of particles.
+
+    Parameters
+    ----------
+    dimension : int
+        Number of variables.
+    polished : bool
+        Whether a local method finishes each run.
+
+    Returns
+    -------
+    int
+    """
+    if polished:
+        return int(np.clip(8 * dimension, 16, 400))
+    return int(np.clip(20 * dimension, 40, 500))
+
+
+def _probe(lower: Array, upper: Array, x0: Any, root: np.random.SeedSequence) -> Array:
+    """Two distinct feasible points, on which the form of `fun` is found out."""
+    rng = np.random.default_rng(
+        np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, 2**31))
+    )
+    center = np.zeros(len(lower)) if x0 is None else np.atleast_2d(x0)[0]
+    low = np.where(np.isfinite(lower), lower, center - 1.0)
+    high = np.where(np.isfinite(upper), upper, np.maximum(center, low) + 1.0)
+    low = np.where(np.isfinite(lower), lower, np.minimum(low, high - 1.0))
+    shares = 0.25 + 0.5 * rng.random((2, len(lower)))
+    return np.clip(low * (1 - shares) + high * shares, lower, upper)
+
+
+def _warn_if_divergent(plan: Plan, d: int) -> None:
+    from dfo._measure_rates import expected_log_factor
+
+    s = plan.settings
+    if s.exact or s.truncation is not None or s.memory:
+        return
+    noise = s.sigma_for(d) * math.sqrt(s.dt)
+    rate = expected_log_factor(
+        s.lam * s.dt, noise, 1 if s.noise == "anisotropic" else d
+    )
+    if rate > 0:
+        warnings.warn(
+            f"particles diverge: the expected log factor of a step is {rate:.3g} > 0 "
+            f"at lam*dt={s.lam * s.dt:.3g}, sigma*sqrt(dt)={noise:.3g}; lower sigma.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _partial(search: Search) -> OptimizeResult:
+    """What is known when the objective or the user broke in."""
+    if search.swarm is not None:
+        search._take(
+            search.swarm.best_x,
+            search.swarm.best_f,
+            search._best_violation(search.swarm),
+        )
+    return make_result(
+        search.x.copy(),
+        fun=search.f,
+        status=Status.CALLBACK,
+        nit=search.nit,
+        nfev=search.objective.nfev,
+        history=search.history(),
+        elapsed=search.elapsed,
+        state=search.state() if search.swarm is not None else None,
+        message="Interrupted; this is what was known.",
+        run_values=np.array(search.run_values),
+    )
+
+
+def _result(search: Search, poll_size: float, lower_bound: float) -> OptimizeResult:
+    swarm = search.last
+    assert swarm is not None
+    status = search.status
+    assert status is not None
+    paid = search.objective.nfev
+    certificate, consensus_value = _certify(search, poll_size, lower_bound)
+    nfev_certificate = search.objective.nfev - paid
+    coarse = certificate.residuals["coarse_poll_size"]
+    finite = math.isfinite(search.f)
+    if not finite:
+        status = Status.NUMERICAL
+    elif status is Status.STALLED and certificate.satisfied and search.feasible:
+        status = Status.CONVERGED
+    target = status is Status.TARGET_REACHED
+    success = (
+        finite
+        and search.feasible
+        and status is not Status.CALLBACK
+        and (target or coarse < math.inf)
+    )
+    message = _message(status, success, search, coarse)
+    result = make_result(
+        search.x.copy(),
+        fun=search.f,
+        status=status,
+        nit=search.nit,
+        nfev=paid,
+        njev=0,
+        certificate=certificate,
+        history=search.history(),
+        elapsed=search.elapsed,
+        state=search.state(),
+        message=message,
+        consensus=swarm.consensus,
+        consensus_fun=consensus_value,
+        population=swarm.population,
+        population_fun=swarm.population_fun,
+        n_restarts=search.run,
+        run_values=np.array(search.run_values),
+        maxcv=0.0 if search.violation is None else search.v,
+        nfev_certificate=nfev_certificate,
+        violation=search.violation,
+    )
+    result["success"] = bool(success)
+    return result
+
+
+def _message(status: Status, success: bool, search: Search, coarse: float) -> str:
+    if status is Status.NUMERICAL:
+        return "No finite value was found."
+    if not search.feasible:
+        return f"No feasible point was found; the violation is {search.v:.3g}."
+    if success and status is Status.MAX_EVAL:
+        return "The budget is spent; the final poll found nothing better."
+    if not success and coarse == math.inf and status is not Status.CALLBACK:
+        return f"{status.message} The final poll still found a decrease."
+    return status.message
+
+
+def _certify(
+    search: Search, poll_size: float, lower_bound: float
+) -> tuple[Certificate, float]:
+    """Poll around the incumbent; take a better point, and poll around that."""
+    swarm, plan = search.last, search.plan
+    assert swarm is not None
+    lower, upper = search.lower, search.upper
+    if plan.settings.boundary is None:
+        lower, upper = np.full_like(lower, -math.inf), np.full_like(upper, math.inf)
+    consensus = np.clip(swarm.consensus, lower, upper)
+    if not np.isfinite(consensus).all():
+        consensus = search.x.copy()
+    rounds = 1 if search.elapsed >= plan.max_time else POLL_ROUNDS
+    for _ in range(rounds):
+        if lower_bound > search.f:
+            warnings.warn(
+                f"lower_bound={lower_bound!r} exceeds the value {search.f!r} that was "
+                "found; it is ignored.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            lower_bound = -math.inf
+        sizes = (poll_size, poll_size * poll.FINE)
+        witness = poll.coordinate_poll(search.x, lower, upper, sizes)
+        witness |= _evidence(search, swarm, consensus)
+        certificate, points, values = poll.mint(
+            search.objective,
+            witness,
+            _parameters(search, swarm, lower_bound),
+            tolerance=poll_size,
+            violation=search.violation,
+        )
+        order = np.argsort(np.where(np.isnan(values), math.inf, values), kind="stable")
+        better = next(
+            (
+                i
+                for i in order
+                if values[i] < search.f and search._is_feasible(points[i])
+            ),
+            None,
+        )
+        gap = certificate.residuals["consensus_gap"]
+        low = float(np.min(swarm.f[swarm.f < math.inf], initial=math.inf))
+        consensus_value = low + gap
+        if better is None or not search.feasible or certificate.satisfied:
+            break
+        search._take(points[better], float(values[better]), 0.0)
+    return certificate, consensus_value
+
+
+def _evidence(search: Search, swarm: Any, consensus: Array) -> dict[str, Array]:
+    """What certificate and residuals are computed from, besides the poll."""
+    population = np.where(np.isfinite(swarm.Z), swarm.Z, consensus)
+    held = {
+        "population": population,
+        "population_values": swarm.f.copy(),
+        "consensus": consensus,
+        "variance": swarm.variances,
+    }
+    if search.comparable:
+        held["run_values"] = np.array(search.comparable)
+    if search.plan.x_star is not None and search.rows:
+        held["variance_star"] = np.array(
+            [
+                row["V_star"]
+                for row in search.rows
+                if row["run"] == search.rows[-1]["run"]
+            ]
+        )
+    return held
+
+
+def _parameters(search: Search, swarm: Any, lower_bound: float) -> dict[str, Any]:
+    s, plan = swarm.settings, search.plan
+    alpha = float(swarm.alpha) if s.weights != "rank" else 0.0
+    cut = search.status in (Status.TARGET_REACHED, Status.CALLBACK)
+    fixed = plan.restarts != "auto" and search.run >= plan.restarts
+    scope = (
+        "the runs are alike and their number was fixed beforehand"
+        if fixed
+        else "the budget ended the sequence of runs: the chance is indicative only"
+    )
+    parameters = {
+        "alpha": alpha,
+        "lam": float(s.lam),
+        "sigma": float(swarm.sigma),
+        "dt": float(s.dt),
+        "noise": s.noise,
+        "runs_comparable": not cut,
+        "run_scope": scope,
+        "hit_tolerance": HIT_ATOL + HIT_RTOL * abs(search.f)
+        if math.isfinite(search.f)
+        else HIT_ATOL,
+    }
+    if lower_bound > -math.inf:
+        parameters["lower_bound"] = lower_bound
+    if search.violation is not None:
+        parameters["feasibility"] = FEASIBILITY
+    return parameters
+
+
+def cbo_method(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: tuple[Any, ...] = (),
+    jac: Any = None,
+    hess: Any = None,
+    hessp: Any = None,
+    bounds: Any = None,
+    constraints: Any = (),
+    callback: Callable[..., Any] | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """Consensus-based optimization as ``method=`` of :func:`scipy.optimize.minimize`.
+
+    Parameters
+    ----------
+    fun : callable
+        Of one point.
+    x0 : array-like of shape (d,)
+        First particle.
+    args : tuple, default=()
+        Further arguments of `fun`.
+    jac, hess, hessp : object
+        `jac` is used by the polish if it is callable; the others are not used.
+    bounds : bounds, optional
+        The box.
+    constraints : constraints, default=()
+        As in :func:`minimize_cbo`.
+    callback : callable, optional
+        As in :func:`minimize_cbo`.
+    **options
+        Further arguments of :func:`minimize_cbo`.
+
+    Returns
+    -------
+    OptimizeResult
+
+    Examples
+    --------
+    >>> from scipy.optimize import minimize, rosen
+    >>> res = minimize(rosen, [4.0, -4.0], method=cbo_method, bounds=[(-5, 5)] * 2,
+    ...                options={"random_state": 0})
+    >>> bool(res.fun < 1e-8)
+    True
+    """
+    options.setdefault("vectorized", False)
+    if callable(jac):
+        options["jac"] = (lambda x: jac(x, *args)) if args else jac
+    return minimize_cbo(
+        fun,
+        bounds,
+        x0,
+        args=args,
+        constraints=constraints,
+        callback=callback,
+        **options,
+    )
+
+
+_ = k  # the kernels are compiled on first use

@@ -1,0 +1,205 @@
+"""Finish a basin that a scouting run has found."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfo.cbo import _kernels as k
+from dfo.objective import Objective
+from dfo.poll import compass_search
+
+Array = NDArray[np.float64]
+
+POLISHES = ("L-BFGS-B", "compass", None)
+# Evaluations of one polish, in units of d + 1: what a gradient by differences costs.
+GRADIENTS = 500
+FTOL, GTOL = 1e-15, 1e-12
+# Relative step of forward differences: the square root of the machine precision.
+DIFFERENCE = math.sqrt(float(np.finfo(np.float64).eps))
+# Jumps of each coordinate in one round of hops, and how many decades of the box they span.
+HOPS, DECADES = 20, 2.0
+# What a missing value counts as: SciPy's line search cannot compare with NaN.
+WORST = 1e300
+
+
+def polish(
+    method: Any,
+    objective: Objective,
+    x0: Array,
+    lower: Array,
+    upper: Array,
+    *,
+    budget: int,
+    jac: Callable[..., Any] | None = None,
+    ftarget: float = -math.inf,
+    feasible: Callable[[Array], bool] | None = None,
+    rng: np.random.Generator | None = None,
+) -> tuple[Array, float]:
+    """Improve a point by a local method within a budget of evaluations.
+
+    Parameters
+    ----------
+    method : {"L-BFGS-B", "compass"} or callable
+        The method; a callable has the signature of :func:`scipy.optimize.minimize`.
+    objective : Objective
+        The black box.
+    x0 : ndarray of shape (d,)
+        Start.
+    lower, upper : ndarray of shape (d,)
+        The box.
+    budget : int
+        Largest number of evaluations; never exceeded.
+    jac : callable, optional
+        Gradient of one point; None takes forward differences, d evaluations each.
+    ftarget : float, default=-inf
+        Value at which to stop.
+    feasible : callable, optional
+        Whether a point satisfies the general constraints; others are never returned.
+
+    rng : Generator, optional
+        Of hops along single coordinates between local searches; None hops not.
+
+    Returns
+    -------
+    x : ndarray of shape (d,)
+        Best evaluated point.
+    fun : float
+        Its value; inf if nothing was evaluated.
+    """
+    d = len(x0)
+    budget = min(budget, GRADIENTS * (d + 1))
+    best = _Best(objective, budget, ftarget, feasible)
+    box = list(zip(lower, upper, strict=True))
+    try:
+        if method == "compass":
+            compass_search(best.point, x0, bounds=(lower, upper), maxfev=budget)
+        elif callable(method):
+            method(best.point, x0.copy(), bounds=box)
+        else:
+            _lbfgs(best, x0, lower, upper, box, jac)
+            while rng is not None and _hop(best, lower, upper, rng):
+                _lbfgs(best, best.x, lower, upper, box, jac)
+    except StopIteration:  # the budget is spent or the target is reached
+        pass
+    return best.x, best.f
+
+
+class _Best:
+    """The objective with a budget; remembers the best point."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        budget: int,
+        ftarget: float,
+        feasible: Callable[[Array], bool] | None,
+    ) -> None:
+        self._objective, self._left = objective, budget
+        self._ftarget, self._feasible = ftarget, feasible
+        self.x, self.f = np.empty(0), math.inf
+
+    def rows(self, X: Array) -> Array:
+        if len(X) > self._left:
+            raise StopIteration
+        self._left -= len(X)
+        values = evaluate(self._objective, X)
+        for x, value in zip(X, values, strict=True):
+            if value < self.f and (self._feasible is None or self._feasible(x)):
+                self.x, self.f = x.copy(), float(value)
+        if self.f <= self._ftarget:
+            raise StopIteration
+        return values
+
+    def point(self, x: Array, *args: Any) -> float:
+        return float(self.rows(np.array(x, dtype=np.float64)[None])[0])
+
+
+def evaluate(objective: Objective, X: Array) -> Array:
+    """Return the values of all rows, in one kernel call where Numba compiled `fun`.
+
+    Parameters
+    ----------
+    objective : Objective
+        The black box.
+    X : ndarray of shape (m, d)
+        Points.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+    """
+    if not (objective.compiled and hasattr(k.evaluate_rows, "compile")):
+        return objective.rows(X)
+    k.compile_for_objectives()
+    values = np.empty(len(X))
+    k.evaluate_rows(objective.fun, np.ascontiguousarray(X), values)
+    objective.nfev += len(X)
+    return values
+
+
+def _lbfgs(
+    best: _Best,
+    x0: Array,
+    lower: Array,
+    upper: Array,
+    box: list[Any],
+    jac: Callable[..., Any] | None,
+) -> None:
+    from scipy.optimize import minimize
+
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        if jac is not None:
+            return _finite(best.point(x)), np.asarray(jac(x), dtype=np.float64)
+        # All points of a difference go to the objective in one call.
+        h = DIFFERENCE * np.maximum(1.0, np.abs(x))
+        h = np.where(x + h > upper, -h, h)
+        points = np.vstack([x, x + np.diag(h)])
+        values = best.rows(np.clip(points, lower, upper))
+        with np.errstate(invalid="ignore", over="ignore"):
+            gradient = (values[1:] - values[0]) / (np.diag(points[1:]) - x)
+        return _finite(values[0]), np.where(np.isfinite(gradient), gradient, 0.0)
+
+    minimize(
+        value_and_gradient,
+        x0,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=box,
+        options={"ftol": FTOL, "gtol": GTOL, "maxfun": 10**9, "maxiter": 10**9},
+    )
+
+
+def _hop(best: _Best, lower: Array, upper: Array, rng: np.random.Generator) -> bool:
+    """Try jumps of single coordinates from the best point; return whether one helped.
+
+    All jumps go to the objective in one call. The best jumps of several coordinates are
+    then tried together, since many functions are sums over coordinates.
+    """
+    x, f = best.x, best.f
+    d = len(x)
+    jump = (upper - lower) * 10.0 ** -rng.uniform(0, DECADES, (HOPS, d))
+    jump *= rng.choice([-1.0, 1.0], (HOPS, d))
+    ahead = np.clip(x + jump, lower, upper)
+    points = np.repeat(x[None], HOPS * d, axis=0)
+    columns = np.tile(np.arange(d), HOPS)
+    points[np.arange(HOPS * d), columns] = ahead.ravel()
+    values = best.rows(points).reshape(HOPS, d)
+    values = np.where(np.isnan(values), math.inf, values)
+    chosen = values.argmin(axis=0)
+    lowest = values[chosen, np.arange(d)]
+    order = np.argsort(lowest, kind="stable")
+    order = order[lowest[order] < f]
+    if len(order) > 1:
+        together = np.repeat(x[None], len(order) - 1, axis=0)
+        for i in range(len(order) - 1):
+            taken = order[: i + 2]
+            together[i, taken] = ahead[chosen[taken], taken]
+        best.rows(together)
+    return best.f < f - FTOL * abs(f)
+
+
+def _finite(value: float) -> float:
+    return float(value) if value < WORST else WORST

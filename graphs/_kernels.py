@@ -1,0 +1,467 @@
+"""Numba kernels that discover a graph row by row and push mass over what they found.
+
+Nodes near the seeds get local numbers in the order in which they are met. A row is
+read from the graph once, when its node first pushes: neighbours become local numbers,
+weights are evaluated, both are kept. After that the size of the graph does not matter.
+
+``source`` is ``(indptr, indices, data, labels, attributes, capacity, scalars)`` with
+empty arrays for what is absent, and scalars ``(label_weight, unknown_weight, gamma,
+sink rule, band, band of an empty sink)``. ``state`` holds the local arrays and
+``count`` the registers of :class:`graphs.neighborhood.Neighborhood`.
+"""
+
+import numpy as np
+
+from farkas.kernels import kernel, on_warmup
+
+
+@kernel
+def _slot(key, table):
+    """Return where a node stands in the hash table, or the free slot for it."""
+    mask = table.shape[0] - 1
+    mixed = ((key ^ (key >> 16) ^ (key >> 32)) & 0xFFFFFFFF) * 0x45D9F3B
+    slot = (mixed ^ (mixed >> 16)) & mask
+    while table[slot, 0] != 0 and table[slot, 0] != key + 1:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@kernel
+def _meet(key, slot, seed_mass, source, state, count):
+    """Give a node the next local number. Only seeds have a nonnegative mass here."""
+    indptr, _, data, labels, attributes, capacity, scalars = source
+    (table, node, value, given, sink, degree, start, _, label, _, _, _, flags,
+     parent) = state  # fmt: skip
+    i = count[0]
+    count[0] += 1
+    table[slot, 0] = key + 1
+    table[slot, 1] = i
+    node[i] = key
+    if scalars[3] == 0.0:
+        T = np.float64(indptr[key + 1] - indptr[key])
+    elif scalars[3] == 1.0:
+        T = 1.0
+    else:
+        T = capacity[key]
+    band = scalars[4] * T if T > 0 else scalars[5]
+    mass = max(seed_mass, 0.0)
+    given[i] = mass
+    sink[i] = T
+    value[i, 0] = mass
+    value[i, 1] = 0.0
+    value[i, 2] = T - band
+    value[i, 3] = 0.99 * band  # a hundredth stays free for rounding
+    start[i] = -1
+    # A lower bound of the degree, until the row is read.
+    degree[i] = np.float64(indptr[key + 1] - indptr[key])
+    if labels.shape[0] > 0:
+        degree[i] *= min(scalars[0], scalars[1])
+    if data.shape[0] > 0 or attributes.shape[0] > 0:
+        degree[i] = 0.0
+    flags[i] = 0
+    parent[i] = i
+    if labels.shape[0] > 0:
+        label[i] = 1.0 if seed_mass >= 0.0 else labels[key]
+    return i
+
+
+@kernel
+def _root(i, parent):
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@kernel
+def _open(i, source, state, count):
+    """Read the row of a local node; False if the local arrays are too small."""
+    indptr, indices, data, labels, attributes, _, scalars = source
+    (table, node, _, _, _, degree, start, length, label, to, weight, _, _,
+     parent) = state  # fmt: skip
+    key = node[i]
+    first, last = indptr[key], indptr[key + 1]
+    room = last - first
+    if (
+        count[0] + room > node.shape[0]
+        or count[1] + room > to.shape[0]
+        or 2 * (count[0] + room) > table.shape[0]
+    ):
+        return False
+    eps, unknown, gamma = scalars[0], scalars[1], scalars[2]
+    weighted, labelled = data.shape[0] > 0, labels.shape[0] > 0
+    attributed = attributes.shape[0] > 0
+    root = _root(i, parent)
+    e = count[1]
+    start[i] = e
+    d = 0.0
+    for k in range(first, last):
+        other = np.int64(indices[k])
+        if other == key:
+            continue
+        w = np.float64(data[k]) if weighted else 1.0
+        if attributed:
+            square = 0.0
+            for c in range(attributes.shape[1]):
+                step = attributes[key, c] - attributes[other, c]
+                square += step * step
+            w *= np.exp(-gamma * square)
+        slot = _slot(other, table)
+        met = table[slot, 0] != 0
+        j = table[slot, 1]
+        if labelled:
+            t = label[j] if met else np.float64(labels[other])
+            s = label[i]
+            if s < 0 or t < 0:
+                w *= unknown
+            else:
+                agree = s * t + (1.0 - s) * (1.0 - t)
+                w *= eps * (1.0 - agree) + agree
+        if w <= 0.0:
+            continue
+        if not met:
+            j = _meet(other, slot, -1.0, source, state, count)
+        near = _root(j, parent)
+        if near != root:
+            parent[near] = root
+        to[e] = j
+        weight[e] = w
+        d += w
+        e += 1
+    length[i] = e - start[i]
+    degree[i] = d
+    count[1] = e
+    count[6] += 1
+    return True
+
+
+@kernel
+def meet(keys, masses, source, state, count):
+    """Give seeds their local numbers, in order; their labels count as 1."""
+    for k in range(keys.shape[0]):
+        slot = _slot(keys[k], state[0])
+        _meet(keys[k], slot, masses[k], source, state, count)
+
+
+@kernel
+def open_rows(which, source, state, count):
+    """Read the rows of local nodes; the number that fitted."""
+    start = state[6]
+    for k in range(which.shape[0]):
+        if start[which[k]] < 0 and not _open(which[k], source, state, count):
+            return k
+    return which.shape[0]
+
+
+@kernel
+def rehash(table, node, n):
+    """Fill an empty hash table with the first n nodes."""
+    for i in range(n):
+        slot = _slot(node[i], table)
+        table[slot, 0] = node[i] + 1
+        table[slot, 1] = i
+
+
+@kernel
+def enqueue(state, count):
+    """Queue every node outside its band; the number of nodes in the queue."""
+    value, queue, flags = state[2], state[11], state[12]
+    mask = queue.shape[0] - 1
+    for i in range(count[0]):
+        over = value[i, 0] - value[i, 2]
+        if over > value[i, 3] or (value[i, 1] > 0.0 and over < -value[i, 3]):
+            if flags[i] & 1 == 0:
+                flags[i] |= 1
+                queue[(count[2] + count[3]) & mask] = i
+                count[3] += 1
+    return count[3]
+
+
+@kernel
+def _take(state, source, count):
+    """Return the next queued node with its row read, or -1 if there is no room."""
+    start, queue, flags = state[6], state[11], state[12]
+    i = queue[count[2] & (queue.shape[0] - 1)]
+    if start[i] < 0 and not _open(i, source, state, count):
+        return -1
+    count[2] = (count[2] + 1) & (queue.shape[0] - 1)
+    count[3] -= 1
+    flags[i] &= 2
+    return i
+
+
+@kernel
+def push(source, state, count, omega, patience, budget, excursion):
+    """Over-relaxed push for p = 2 until the queue is empty or the budget spent.
+
+    A queued node moves to ``T - band``; it queues again when it leaves the band around
+    that target. With ``omega = 1`` mass only ever moves outwards. Returns why it
+    stopped: 0 done, 1 budget, 2 no room, 3 excursion, 4 stuck.
+    """
+    (_, _, value, _, sink, degree, start, length, _, to, weight, queue, flags,
+     _) = state  # fmt: skip
+    mask = queue.shape[0] - 1
+    while count[3] > 0:
+        if count[4] >= budget:
+            return 1
+        i = _take(state, source, count)
+        if i < 0:
+            return 2
+        x = value[i, 1]
+        over = value[i, 0] - value[i, 2]
+        if not (over > value[i, 3] or (x > 0.0 and over < -value[i, 3])):
+            continue
+        d = degree[i]
+        if d <= 0.0:
+            return 4
+        if flags[i] & 2 == 0:
+            flags[i] |= 2
+            count[7] += 1
+            excursion -= sink[i]
+            if omega > 1.0 and excursion < 0.0:
+                return 3
+        relax = 1.0 if count[4] <= patience * count[7] else omega
+        a = relax * over / d
+        if a < -x:
+            a = -x
+        value[i, 1] = x + a
+        value[i, 0] -= a * d
+        for e in range(start[i], start[i] + length[i]):
+            j = to[e]
+            value[j, 0] += weight[e] * a
+            if flags[j] & 1 == 0:
+                over = value[j, 0] - value[j, 2]
+                if over > value[j, 3] or (over < -value[j, 3] and value[j, 1] > 0.0):
+                    flags[j] |= 1
+                    queue[(count[2] + count[3]) & mask] = j
+                    count[3] += 1
+        count[4] += 1
+        count[5] += length[i]
+        over = value[i, 0] - value[i, 2]
+        if over > value[i, 3] or (value[i, 1] > 0.0 and over < -value[i, 3]):
+            flags[i] |= 1
+            queue[(count[2] + count[3]) & mask] = i
+            count[3] += 1
+    return 0
+
+
+@kernel
+def _held(x, i, power, state):
+    """Return the mass that node i keeps at height x, besides its source."""
+    value, start, length, to, weight = state[2], state[6], state[7], state[9], state[10]
+    total = 0.0
+    for e in range(start[i], start[i] + length[i]):
+        step = x - value[to[e], 1]
+        total -= weight[e] * np.copysign(np.abs(step) ** power, step)
+    return total
+
+
+@kernel
+def push_power(source, state, count, power, budget):
+    """Push for p > 2, where ``power = q - 1``: raise one node until it fits its sink.
+
+    The height is bracketed by doubling and found by the Illinois rule, up to a band
+    above the target, so that no node is ever left with too little.
+    """
+    (_, _, value, given, _, degree, start, length, _, to, weight, queue, flags,
+     _) = state  # fmt: skip
+    mask = queue.shape[0] - 1
+    while count[3] > 0:
+        if count[4] >= budget:
+            return 1
+        i = _take(state, source, count)
+        if i < 0:
+            return 2
+        target, band = value[i, 2], value[i, 3]
+        if not value[i, 0] - target > band:
+            continue
+        if degree[i] <= 0.0:
+            return 4
+        if flags[i] & 2 == 0:
+            flags[i] |= 2
+            count[7] += 1
+        low, high = value[i, 1], value[i, 1] + 1.0
+        goal = target + 0.25 * band - given[i]
+        f_low = _held(low, i, power, state) - goal
+        f_high = _held(high, i, power, state) - goal
+        visits = 2
+        while f_high > 0.25 * band:
+            high = low + 2.0 * (high - low)
+            f_high = _held(high, i, power, state) - goal
+            visits += 1
+        x, f = high, f_high
+        side = 0
+        for _ in range(200):
+            if -0.25 * band <= f <= 0.25 * band:
+                break
+            x = high - f_high * (high - low) / (f_high - f_low)
+            if not low < x < high:
+                x = 0.5 * (low + high)
+                if not low < x < high:  # no number lies between: keep the feasible end
+                    x = low
+                    break
+            f = _held(x, i, power, state) - goal
+            visits += 1
+            if f > 0.0:
+                low, f_low = x, f
+                if side == 1:
+                    f_high *= 0.5
+                side = 1
+            else:
+                high, f_high = x, f
+                if side == -1:
+                    f_low *= 0.5
+                side = -1
+        old = value[i, 1]
+        value[i, 1] = x
+        kept = given[i]
+        for e in range(start[i], start[i] + length[i]):
+            j = to[e]
+            before, after = old - value[j, 1], x - value[j, 1]
+            flow = weight[e] * np.copysign(np.abs(after) ** power, after)
+            kept -= flow
+            flow -= weight[e] * np.copysign(np.abs(before) ** power, before)
+            value[j, 0] += flow
+            if flags[j] & 1 == 0 and value[j, 0] - value[j, 2] > value[j, 3]:
+                flags[j] |= 1
+                queue[(count[2] + count[3]) & mask] = j
+                count[3] += 1
+        value[i, 0] = kept
+        count[4] += 1
+        count[5] += visits * length[i]
+        if kept - target > band:
+            flags[i] |= 1
+            queue[(count[2] + count[3]) & mask] = i
+            count[3] += 1
+    return 0
+
+
+@kernel
+def settle(state, count, power, report):
+    """Recompute the mass from the heights, and the values of both programs.
+
+    ``report`` gets the energy ``sum_e w_e |x_i - x_j|^q``, ``x'(Delta - T)``, the gap
+    ``sum_i x_i (T_i - m_i)`` and the largest excess of a node, all rounding counted in.
+    """
+    _, _, value, given, sink, _, start, length, _, to, weight, _, _, _ = state
+    n = count[0]
+    energy = linear = gap = 0.0
+    excess = -np.inf
+    for i in range(n):
+        value[i, 0] = given[i]
+    for i in range(n):
+        x = value[i, 1]
+        if x <= 0.0:
+            continue
+        linear += x * (given[i] - sink[i])
+        net = size = 0.0
+        for e in range(start[i], start[i] + length[i]):
+            j = to[e]
+            y = value[j, 1]
+            step = x - y
+            if power == 1.0:
+                flow = weight[e] * step
+            else:
+                flow = weight[e] * np.copysign(np.abs(step) ** power, step)
+            net += flow
+            size += np.abs(flow)
+            if y > 0.0:
+                energy += 0.5 * flow * step
+            else:
+                energy += flow * step
+                value[j, 0] += flow
+        held = given[i] - net
+        value[i, 0] = held
+        gap -= x * (held - sink[i])
+        # The bound of the measure: so many roundings of the largest partial sum.
+        radius = 2.3e-16 * ((length[i] + 40) * size + 2.0 * given[i])
+        excess = max(excess, held + radius - sink[i])
+    for i in range(n):
+        if value[i, 1] <= 0.0:
+            held = value[i, 0]
+            radius = 2.3e-16 * (sink[i] + 400.0) * (held - given[i])
+            excess = max(excess, held + radius - sink[i])
+    report[0] = energy
+    report[1] = linear
+    report[2] = gap
+    report[3] = excess
+
+
+@kernel
+def restart(state, count):
+    """Forget all heights and keep what is known of the graph."""
+    value, given, sink, flags = state[2], state[3], state[4], state[12]
+    for i in range(count[0]):
+        value[i, 0] = given[i]
+        value[i, 1] = 0.0
+        flags[i] = 0
+    count[2] = count[3] = count[7] = 0
+
+
+@kernel
+def narrow(state, count, band, empty_band):
+    """Set the band of every node, and its target one band below the sink."""
+    value, sink = state[2], state[4]
+    for i in range(count[0]):
+        width = band * sink[i] if sink[i] > 0 else empty_band
+        value[i, 2] = sink[i] - width
+        value[i, 3] = 0.99 * width  # a hundredth stays free for rounding
+
+
+@kernel
+def sweep(order, rank, state, total, cuts, volumes):
+    """Cut and volume of every prefix of an order of opened local nodes.
+
+    ``rank`` holds the position of each local node in the order, or its length.
+    Returns the position of the smallest conductance; ``total`` is the volume of the
+    graph, inf if unknown.
+    """
+    degree, start, length, to, weight = (
+        state[5], state[6], state[7], state[9], state[10],
+    )  # fmt: skip
+    cut = volume = 0.0
+    best, lowest = -1, np.inf
+    for k in range(order.shape[0]):
+        i = order[k]
+        within = 0.0
+        for e in range(start[i], start[i] + length[i]):
+            if rank[to[e]] < k:
+                within += weight[e]
+        cut += degree[i] - 2.0 * within
+        volume += degree[i]
+        cuts[k] = cut
+        volumes[k] = volume
+        smaller = min(volume, total - volume)
+        if smaller > 0.0 and cut < lowest * smaller:
+            best, lowest = k, cut / smaller
+    return best
+
+
+@on_warmup
+def compile_all():
+    """Call every kernel that Python code calls once, as the solver does."""
+    indptr, indices = np.array([0, 1, 2]), np.array([1, 0], dtype=np.int32)
+    for array in (indptr, indices):
+        array.flags.writeable = False
+    empty = np.empty(0)
+    scalars = np.array([1.0, 1.0, 0.0, 1.0, 0.01, 0.01])
+    source = (indptr, indices, empty, empty, np.empty((0, 0)), empty, scalars)
+    state = (
+        np.zeros((8, 2), dtype=np.int64), np.zeros(2, dtype=np.int64),
+        np.zeros((2, 4)), np.zeros(2), np.zeros(2), np.zeros(2),
+        np.full(2, -1), np.zeros(2, dtype=np.int64), np.zeros(2),
+        np.zeros(2, dtype=np.int32), np.zeros(2), np.zeros(2, dtype=np.int32),
+        np.zeros(2, dtype=np.uint8), np.zeros(2, dtype=np.int32),
+    )  # fmt: skip
+    count, report = np.zeros(8, dtype=np.int64), np.zeros(4)
+    meet(np.zeros(1, dtype=np.int64), np.array([1.5]), source, state, count)
+    open_rows(np.zeros(1, dtype=np.int64), source, state, count)
+    enqueue(state, count)
+    push(source, state, count, 1.6, 5, 10, 9.0)
+    push_power(source, state, count, 0.5, 10)
+    settle(state, count, 1.0, report)
+    narrow(state, count, 0.01, 0.01)
+    restart(state, count)
+    rehash(np.zeros((8, 2), dtype=np.int64), state[1], 2)
+    order = np.zeros(1, dtype=np.int64)
+    sweep(order, np.zeros(2, dtype=np.int64), state, np.inf, report, report.copy())

@@ -1,0 +1,525 @@
+"""The arithmetic behind the certificates of PageRank and heat kernels, NumPy only.
+
+With ``u = D^-1 p`` the l1-regularised program (arXiv:1602.01886) reads::
+
+    min  alpha/2 sum_i d_i u_i^2 + (1-alpha)/4 sum_e w_e (u_i - u_j)^2
+         - alpha s'u + rho alpha sum_i d_i |u_i|
+
+It is alpha-strongly convex in ``z = D^(1/2) u``, so a subgradient of norm g in that
+metric proves the lower bound ``f - g^2 / (2 alpha)``. Without the penalty its gradient
+is the residual of ``(I - (1-alpha) W) p = alpha s`` with the lazy walk W, and the
+largest residual per degree bounds the error per degree, because W maps D to D. For the
+heat kernel the same holds level by level of its Taylor series (arXiv:1403.3148).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farkas.certificate import CertificateError, Guarantee, Parameter
+from farkas.verification import Measurement, problem
+from graphs._measure_graph import (
+    EPS,
+    TINY,
+    Array,
+    Ints,
+    Rows,
+    as_graph,
+    conductance_of,
+    cut_and_volume,
+    distinct,
+    edge_length,
+    nonnegative,
+    segment_sums,
+    weighted_rows,
+)
+
+_CONSTANT = 16  # roundings besides those of the sums; a generous count of them
+_MOST_LEVELS = 1000
+
+ASSUMPTIONS = ("the graph is undirected",)
+
+
+class Near(NamedTuple):
+    """Nodes of a vector and their neighbours, with what the measures need of both."""
+
+    data: Any
+    graph: Any
+    seeds: Ints
+    share: Array
+    nodes: Ints  # where the vector may be nonzero, and the seeds
+    border: Ints  # neighbours beyond, increasing
+    rows: Rows
+    inner: NDArray[np.bool_]  # of the entries of the rows: within the nodes
+    place: Ints  # of the entries: position in nodes, or in the border
+    degree: Array
+    border_degree: Array
+    unit: Array  # relative rounding error of a sum over each row
+    border_unit: Array
+
+
+def _near(
+    data: Any,
+    labels: Any,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Near:
+    graph = as_graph(data, parameters)
+    n = graph.n_nodes
+    nodes = distinct("nodes", witness["nodes"], n)
+    seeds = distinct("seeds", witness["seeds"], n)
+    share = nonnegative("share", witness["share"], len(seeds))
+    if not len(seeds) or not np.isin(seeds, nodes).all():
+        raise CertificateError("seeds must be among the nodes.")
+    rows = weighted_rows(graph, nodes, seeds, parameters, labels)
+    position = np.zeros(n, dtype=np.int64)  # written where the support reaches only
+    position[nodes] = np.arange(1, len(nodes) + 1)
+    place = position[rows.columns] - 1
+    inner = place >= 0
+    border, where = np.unique(rows.columns[~inner], return_inverse=True)
+    place[~inner] = where
+    degree = segment_sums(rows.weights, rows.starts)
+    if graph.unit and "label_weight" not in parameters:
+        border_counts = graph.degrees(border)
+        border_degree = border_counts.astype(np.float64)
+    else:
+        around = weighted_rows(graph, border, seeds, parameters, labels)
+        border_counts = around.counts
+        border_degree = segment_sums(around.weights, around.starts)
+    if not (degree[np.searchsorted(nodes, seeds)] > 0).all():
+        raise CertificateError("a seed has no edges.")
+    return Near(
+        data, graph, seeds, share, nodes, border, rows, inner, place, degree, border_degree,
+        (rows.counts + _CONSTANT) * EPS + 2 * rows.error,
+        (border_counts + _CONSTANT) * EPS + 2 * rows.error,
+    )  # fmt: skip
+
+
+def _walked(near: Near, u: Array) -> tuple[Array, Array, Array, Array]:
+    """Return ``A u`` on the nodes and on the border, with bounds on its rounding."""
+    gain = near.rows.weights * np.repeat(u, near.rows.counts)
+    there = np.abs(gain)
+    k, b = len(near.nodes), len(near.border)
+    into = np.bincount(near.place[near.inner], gain[near.inner], k)
+    size = np.bincount(near.place[near.inner], there[near.inner], k)
+    out = np.bincount(near.place[~near.inner], gain[~near.inner], b)
+    out_size = np.bincount(near.place[~near.inner], there[~near.inner], b)
+    return (
+        into,
+        size * near.unit + near.rows.counts * TINY,
+        out,
+        out_size * near.border_unit + TINY * len(gain),
+    )
+
+
+def _read(
+    witness: Mapping[str, NDArray[Any]], near: Near, parameters: Mapping[str, Parameter]
+) -> tuple[Array, Array, float]:
+    """Return u, the seed vector on the nodes, and alpha."""
+    u = np.asarray(witness["u"], dtype=np.float64)
+    if u.shape != near.nodes.shape or not np.isfinite(u).all():
+        raise CertificateError(f"u must be {len(near.nodes)} finite numbers.")
+    alpha = float(parameters["alpha"])
+    if not 0 < alpha < 1:
+        raise CertificateError(f"alpha={alpha!r} must lie between 0 and 1.")
+    s = np.zeros(len(near.nodes))
+    s[np.searchsorted(near.nodes, near.seeds)] = near.share
+    return u, s, alpha
+
+
+def _gradient(
+    near: Near, u: Array, s: Array, alpha: float
+) -> tuple[Array, Array, Array, Array]:
+    """Gradient of the smooth part, on nodes and border, with rounding bounds."""
+    lazy = (1.0 - alpha) / 2.0
+    into, error, out, out_error = _walked(near, u)
+    own = (alpha + lazy) * near.degree * u
+    gradient = own - lazy * into - alpha * s
+    radius = np.abs(own) * near.unit + lazy * error
+    radius += 4 * EPS * (np.abs(own) + lazy * np.abs(into) + alpha * s) + TINY
+    return gradient, radius, -lazy * out, lazy * out_error + 4 * EPS * np.abs(out)
+
+
+@problem("graphs.l1_pagerank/1", data=("graph",))
+def measure_l1_pagerank(
+    graph: Any,
+    *,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    """Suboptimality of a candidate of l1-regularised PageRank.
+
+    Parameters
+    ----------
+    graph : callable, sparse matrix or ndarray
+        See :func:`graphs._measure_graph.as_graph`.
+    witness : mapping
+        ``nodes`` (k,) increasing: support, cluster and seeds; ``u`` (k,) mass over
+        degree; ``cluster`` (k,) bool; ``seeds``, increasing, and their ``share``.
+    parameters : mapping
+        ``alpha``, ``rho`` and how to read the graph.
+
+    Returns
+    -------
+    Measurement
+        ``scale`` is what single steps at the seeds gain, ``residuals`` hold the
+        subgradient's norm, the sum of p and cut and conductance of the cluster.
+
+    Raises
+    ------
+    CertificateError
+        If the witness is malformed.
+    """
+    return _measure_l1(graph, None, witness, parameters)
+
+
+@problem("graphs.label_l1_pagerank/1", data=("graph", "labels"))
+def measure_label_l1_pagerank(
+    graph: Any,
+    labels: Any,
+    *,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    """Suboptimality of l1-regularised PageRank on label-weighted edges.
+
+    Parameters
+    ----------
+    graph, labels : ndarray or callable
+        Graph, and one label a node.
+    witness, parameters : mapping
+        See :func:`measure_l1_pagerank`.
+
+    Returns
+    -------
+    Measurement
+    """
+    return _measure_l1(graph, labels, witness, parameters)
+
+
+def _measure_l1(
+    graph: Any,
+    labels: Any,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    near = _near(graph, labels, witness, parameters)
+    u, s, alpha = _read(witness, near, parameters)
+    rho = float(parameters["rho"])
+    if not 0 <= rho < math.inf:
+        raise CertificateError(f"rho={rho!r} must be nonnegative.")
+    gradient, radius, beyond, beyond_error = _gradient(near, u, s, alpha)
+    pull = rho * alpha * near.degree
+    slope = np.where(
+        u == 0,
+        np.maximum(np.abs(gradient) - pull, 0.0),
+        np.abs(gradient + np.copysign(pull, u)),
+    )
+    slope += radius + near.unit * pull
+    border_pull = rho * alpha * near.border_degree
+    border = np.maximum(np.abs(beyond) + beyond_error - border_pull * (1 - 1e-15), 0.0)
+    border += near.border_unit * np.where(border > 0, border_pull, 0.0)
+    lonely = (near.degree == 0) & (slope > 0)
+    if lonely.any() or ((near.border_degree == 0) & (border > 0)).any():
+        raise CertificateError("a node without edges holds mass.")
+    square = _fsum(_per(slope**2, near.degree)) + _fsum(
+        _per(border**2, near.border_degree)
+    )
+    square *= 1 + 1e-12
+    value, error = _objective(near, u, s, alpha, rho)
+    upper = value + error
+    lower = value - error - square / (2 * alpha)
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        raise CertificateError("the arithmetic overflows; rescale the weights.")
+    return Measurement(
+        kind="duality_gap",
+        value=upper - lower,
+        guarantee=Guarantee.GLOBAL,
+        scale=_first_gain(near, s, alpha, rho),
+        lower=lower,
+        upper=upper,
+        residuals={
+            "subgradient": math.sqrt(square),
+            "sum": _fsum(near.degree * u),
+            **_cluster(near, witness, parameters),
+        },
+        assumptions=ASSUMPTIONS,
+    )
+
+
+def _per(values: Array, degree: Array) -> Array:
+    return np.divide(values, degree, out=np.zeros_like(values), where=degree > 0)
+
+
+def _objective(
+    near: Near, u: Array, s: Array, alpha: float, rho: float
+) -> tuple[float, float]:
+    d, rows = near.degree, near.rows
+    other = np.zeros(len(near.place))
+    other[near.inner] = u[near.place[near.inner]]
+    step = np.repeat(u, rows.counts) - other
+    energy = rows.weights * step**2 * np.where(near.inner, 0.5, 1.0)
+    parts = segment_sums(energy, rows.starts)
+    terms = [
+        alpha / 2 * d * u**2,
+        (1 - alpha) / 4 * parts,
+        -alpha * s * u,
+        rho * alpha * d * np.abs(u),
+    ]
+    error = sum(_fsum(np.abs(term) * near.unit) for term in terms)
+    return math.fsum(_fsum(term) for term in terms), error + len(energy) * TINY
+
+
+def _first_gain(near: Near, s: Array, alpha: float, rho: float) -> float:
+    """Return what single steps at the seeds gain together, 1 if nothing."""
+    d = near.degree
+    push = np.maximum(alpha * s - rho * alpha * d, 0.0)
+    gain = _fsum(_per(push**2, d)) / (1 + alpha)
+    return gain if TINY < gain < math.inf else 1.0
+
+
+@problem("graphs.approximate_pagerank/1", data=("graph",))
+def measure_pagerank(
+    graph: Any,
+    *,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    """Proven error per degree of an approximate personalised PageRank vector.
+
+    Parameters
+    ----------
+    graph : callable, sparse matrix or ndarray
+        See :func:`graphs._measure_graph.as_graph`.
+    witness : mapping
+        As of :func:`measure_l1_pagerank`.
+    parameters : mapping
+        ``alpha`` and how to read the graph.
+
+    Returns
+    -------
+    Measurement
+        ``value`` bounds ``|ppr_i - p_i| / d_i`` over all nodes.
+
+    Raises
+    ------
+    CertificateError
+        If the witness is malformed.
+    """
+    return _measure_appr(graph, None, witness, parameters)
+
+
+@problem("graphs.label_approximate_pagerank/1", data=("graph", "labels"))
+def measure_label_pagerank(
+    graph: Any,
+    labels: Any,
+    *,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    """Proven error per degree of PageRank on label-weighted edges.
+
+    Parameters
+    ----------
+    graph, labels : ndarray or callable
+        Graph, and one label a node.
+    witness, parameters : mapping
+        See :func:`measure_pagerank`.
+
+    Returns
+    -------
+    Measurement
+    """
+    return _measure_appr(graph, labels, witness, parameters)
+
+
+def _measure_appr(
+    graph: Any,
+    labels: Any,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    near = _near(graph, labels, witness, parameters)
+    u, s, alpha = _read(witness, near, parameters)
+    gradient, radius, beyond, beyond_error = _gradient(near, u, s, alpha)
+    sizes = np.abs(gradient) + radius
+    value = max(
+        _largest(sizes, near.degree, near.unit),
+        _largest(np.abs(beyond) + beyond_error, near.border_degree, near.border_unit),
+    )
+    return Measurement(
+        kind="error_per_degree",
+        value=value / alpha * (1 + 4 * EPS),
+        guarantee=Guarantee.GLOBAL,
+        residuals={
+            "sum": _fsum(near.degree * u),
+            "residual_sum": -(_fsum(gradient) + _fsum(beyond)) / alpha,
+            **_cluster(near, witness, parameters),
+        },
+        assumptions=ASSUMPTIONS,
+    )
+
+
+def _largest(sizes: Array, degree: Array, unit: Array) -> float:
+    """Return the largest size per degree, slightly rounded up."""
+    if ((degree == 0) & (sizes > 2 * TINY)).any():
+        raise CertificateError("a node without edges holds mass.")
+    return float((_per(sizes, degree) * (1 + unit)).max(initial=0.0))
+
+
+@problem("graphs.heat_kernel/1", data=("graph",))
+def measure_heat_kernel(
+    graph: Any,
+    *,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    """Proven error per degree of a heat kernel vector.
+
+    Parameters
+    ----------
+    graph : callable, sparse matrix or ndarray
+        See :func:`graphs._measure_graph.as_graph`.
+    witness : mapping
+        ``nodes`` (k,) increasing; ``levels`` (k, N + 1), the terms of the Taylor series
+        over the degrees, so that the vector is ``exp(-t) D sum_j levels_j``;
+        ``cluster``, ``seeds``, ``share``.
+    parameters : mapping
+        ``t`` and how to read the graph.
+
+    Returns
+    -------
+    Measurement
+        ``value`` bounds ``|h_i - x_i| / d_i`` over all nodes.
+
+    Raises
+    ------
+    CertificateError
+        If the witness is malformed.
+    """
+    return _measure_heat(graph, None, witness, parameters)
+
+
+@problem("graphs.label_heat_kernel/1", data=("graph", "labels"))
+def measure_label_heat_kernel(
+    graph: Any,
+    labels: Any,
+    *,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    """Proven error per degree of a heat kernel on label-weighted edges.
+
+    Parameters
+    ----------
+    graph, labels : ndarray or callable
+        Graph, and one label a node.
+    witness, parameters : mapping
+        See :func:`measure_heat_kernel`.
+
+    Returns
+    -------
+    Measurement
+    """
+    return _measure_heat(graph, labels, witness, parameters)
+
+
+def _measure_heat(
+    graph: Any,
+    labels: Any,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> Measurement:
+    near = _near(graph, labels, witness, parameters)
+    t = float(parameters["t"])
+    levels = np.asarray(witness["levels"], dtype=np.float64)
+    if not 0 < t <= 500:
+        raise CertificateError(f"t={t!r} must be positive, at most 500.")
+    if levels.ndim != 2 or len(levels) != len(near.nodes) or not levels.shape[1]:
+        raise CertificateError("levels must have one row a node.")
+    if not np.isfinite(levels).all() or levels.shape[1] > _MOST_LEVELS:
+        raise CertificateError("levels must be finite, at most a thousand columns.")
+    N = levels.shape[1] - 1
+    s = np.zeros(len(near.nodes))
+    s[np.searchsorted(near.nodes, near.seeds)] = near.share
+    psi = _taylor_weights(t, N)
+    # Residuals of level j + 1: t/(j+1) A levels_j - D levels_{j+1}, and s at level 0.
+    total = 0.0
+    arriving, error = s, np.abs(s) * 2 * EPS
+    out, out_error = np.zeros(len(near.border)), np.zeros(len(near.border))
+    for j in range(N + 1):
+        own = near.degree * levels[:, j]
+        rest = np.abs(arriving - own) + error + np.abs(own) * near.unit
+        rest += 2 * EPS * np.abs(arriving)
+        largest = max(
+            _largest(rest, near.degree, near.unit),
+            _largest(np.abs(out) + out_error, near.border_degree, near.border_unit),
+        )
+        total += psi[j] * largest
+        arriving, error, out, out_error = (
+            t / (j + 1) * part for part in _walked(near, levels[:, j])
+        )
+    # What arrives beyond the last level is the tail of the series of the true vector.
+    tail = _tail(t, N) * _largest(np.abs(s), near.degree, near.unit)
+    value = (math.exp(-t) * total + tail) * (1 + 1e-12)
+    return Measurement(
+        kind="error_per_degree",
+        value=value,
+        guarantee=Guarantee.GLOBAL,
+        residuals={
+            "sum": math.exp(-t) * _fsum((near.degree[:, None] * levels).ravel()),
+            **_cluster(near, witness, parameters),
+        },
+        assumptions=ASSUMPTIONS,
+    )
+
+
+def _taylor_weights(t: float, N: int) -> list[float]:
+    """Return ``psi_j = sum_{m=0}^{N-j} j! t^m / (m+j)!``, what a residual grows to."""
+    psi = [1.0] * (N + 1)
+    for j in range(N - 1, -1, -1):
+        psi[j] = 1.0 + psi[j + 1] * t / (j + 1)
+    return psi
+
+
+def _tail(t: float, N: int) -> float:
+    """Bound ``exp(-t) sum_{k>N} t^k / k!`` from above."""
+    k = N + 1
+    first = math.exp(k * math.log(t) - t - math.lgamma(k + 1))
+    if k + 1 > t:
+        return min(first / (1.0 - t / (k + 1)) * (1 + 1e-10), 1.0)
+    return 1.0
+
+
+def _cluster(
+    near: Near,
+    witness: Mapping[str, NDArray[Any]],
+    parameters: Mapping[str, Parameter],
+) -> dict[str, float]:
+    """Cut and conductance of the cluster, in the graph that diffused."""
+    inside = np.asarray(witness["cluster"])
+    if inside.shape != near.nodes.shape or inside.dtype.kind != "b":
+        raise CertificateError("cluster must be one bool a node.")
+    marked = np.zeros(near.graph.n_nodes, dtype=bool)
+    marked[near.nodes[inside]] = True
+    member = np.repeat(inside, near.rows.counts)
+    columns, weights = near.rows.columns[member], near.rows.weights[member]
+    cut, volume = cut_and_volume(columns, weights, marked)
+    if "label_weight" in parameters:
+        phi = cut / volume if volume > 0 else 1.0
+    else:
+        phi = conductance_of(cut, volume, near.graph.volume)
+    found = {"cut": cut, "conductance": phi}
+    if parameters["edge_length"]:
+        found["edge_length"] = edge_length(near.data, near.rows, near.nodes)
+    return found
+
+
+def _fsum(terms: Array) -> float:
+    try:
+        return math.fsum(terms)
+    except (OverflowError, ValueError):
+        return math.nan

@@ -1,0 +1,1 @@
+"""Optimizers of functions of angles, one a file."""

@@ -1,0 +1,198 @@
+"""From bit strings to classes: interpretations, observables, readout noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum._measure_circuit import popcounts
+from quantum._measure_model import Readout as MeasuredReadout
+from quantum._measure_model import readout_from
+
+Array = NDArray[np.float64]
+
+INTERPRETATIONS = ("parity", "majority", "modulo")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Readout:
+    """What is read from the final states, as diagonal weights in some basis.
+
+    Parameters
+    ----------
+    n : int
+        Number of qubits.
+    n_classes : int
+        Number of classes.
+    classes : ndarray of shape (d,) or None
+        Class of each bit string.
+    readout_error : ndarray of shape (n, 2, 2) or None
+        Column-stochastic; entry ``[q, i, j]`` is the probability of reading i from j.
+    depolarizing : float
+        Weight of the uniform mixture.
+    paulis : ndarray of shape (T, n) or None
+        Pauli words of an observable, 0 to 3 for I, X, Y, Z.
+    coefficients : ndarray of shape (T,) or None
+        Their coefficients.
+    """
+
+    n: int
+    n_classes: int
+    classes: NDArray[np.int64] | None = None
+    readout_error: Array | None = None
+    depolarizing: float = 0.0
+    paulis: NDArray[np.int64] | None = None
+    coefficients: Array | None = None
+
+    @property
+    def is_observable(self) -> bool:
+        """Whether outputs are an expectation value."""
+        return self.paulis is not None
+
+    def witness(self) -> dict[str, Any]:
+        """Return the arrays that a certificate stores."""
+        names = ("classes", "readout_error", "paulis", "coefficients")
+        return {k: getattr(self, k) for k in names if getattr(self, k) is not None}
+
+    @functools.cached_property
+    def measured(self) -> MeasuredReadout:
+        """The same readout in the certificate's own arithmetic."""
+        parameters = {"depolarizing": float(self.depolarizing)}
+        return readout_from(self.witness(), parameters, self.n, self.n_classes)
+
+    @functools.cached_property
+    def diagonal(self) -> tuple[Array, NDArray[np.complex128] | None]:
+        """Weights (C, d) and the basis (d, d) whose columns they belong to.
+
+        The basis is None for the computational one.
+        """
+        if self.paulis is None:
+            return self.measured.effects, None
+        d = 2**self.n
+        identity = np.eye(d, dtype=complex)
+        O = self.measured.apply(identity, np.ones((1, d)), self.n)  # noqa: E741
+        if not (self.paulis % 3).any():  # only I and Z: diagonal as it is
+            return np.diagonal(O).real[None].copy(), None
+        eigenvalues, W = np.linalg.eigh(0.5 * (O + O.conj().T))
+        return eigenvalues[None], W
+
+    @property
+    def rank(self) -> float | None:
+        """Trace of the effect of class 1, for two classes."""
+        if self.n_classes != 2 or self.is_observable:
+            return None
+        return float(self.measured.effects[0].sum())
+
+
+def class_table(
+    interpret: str | Callable[[int], int] | None, n: int, n_classes: int
+) -> NDArray[np.int64]:
+    """Return the class of every bit string of n qubits.
+
+    Parameters
+    ----------
+    interpret : {"parity", "majority", "modulo"}, callable or None
+        None is parity for two classes, modulo for more. A callable maps the integer
+        to its class.
+    n : int
+        Number of qubits.
+    n_classes : int
+        K.
+
+    Returns
+    -------
+    ndarray of shape (2**n,)
+
+    Raises
+    ------
+    ValueError
+        If a class has no bit string.
+    """
+    d, K = 2**n, n_classes
+    if K > d:
+        raise ValueError(
+            f"{K} classes need at least {K} bit strings, but {n} qubits have {d}; use "
+            "more qubits."
+        )
+    if interpret is None:
+        interpret = "parity" if K == 2 else "modulo"
+    if callable(interpret):
+        table = np.array([interpret(b) for b in range(d)])
+        if table.dtype.kind not in "iu" or table.min() < 0 or table.max() >= K:
+            raise ValueError(
+                f"interpret must map every integer below {d} to a class from 0 to "
+                f"{K - 1}."
+            )
+        missing = sorted(set(range(K)) - set(table.tolist()))
+        if missing:
+            raise ValueError(
+                f"interpret reaches no bit string of class {missing[0]} (K={K}, n={n})."
+            )
+        return table.astype(np.int64)
+    if interpret == "modulo":
+        return np.arange(d) % K
+    if interpret not in INTERPRETATIONS:
+        allowed = ", ".join(map(repr, INTERPRETATIONS))
+        raise ValueError(
+            f"interpret={interpret!r} must be one of {allowed}, or a callable."
+        )
+    if K != 2:
+        raise ValueError(
+            f"interpret={interpret!r} is for 2 classes, but there are K={K} (n={n}); "
+            "use 'modulo'."
+        )
+    if interpret == "majority":
+        if n % 2 == 0:
+            raise ValueError(
+                f"interpret='majority' needs an odd number of qubits, but n={n} "
+                f"(K={K}); use 'parity'."
+            )
+        return (popcounts(n) > n / 2).astype(np.int64)
+    return popcounts(n) % 2
+
+
+def observable_words(observable: Any, n: int) -> tuple[NDArray[np.int64], Array]:
+    """Return the Pauli words (T, n) and coefficients (T,) of an observable.
+
+    Parameters
+    ----------
+    observable : str or SparsePauliOp
+        A word such as ``"ZZI"`` (qubit 0 rightmost, as in Qiskit), or a sum of words.
+    n : int
+        Number of qubits.
+
+    Returns
+    -------
+    paulis, coefficients : ndarray
+
+    Raises
+    ------
+    ValueError
+        If it has another number of qubits or is not Hermitian.
+    """
+    if isinstance(observable, str):
+        labels, coefficients = [observable], np.ones(1)
+    elif hasattr(observable, "to_list"):
+        pairs = observable.simplify().to_list()
+        labels = [label for label, _ in pairs]
+        complex_ = np.array([c for _, c in pairs])
+        if np.abs(complex_.imag).max() > 0:
+            raise ValueError("observable must be Hermitian: its coefficients are real.")
+        coefficients = complex_.real.copy()
+    else:
+        raise TypeError(
+            f"observable must be a str or a SparsePauliOp, got "
+            f"{type(observable).__name__}."
+        )
+    for label in labels:
+        if len(label) != n or set(label) - set("IXYZ"):
+            raise ValueError(
+                f"observable {label!r} must have {n} letters out of I, X, Y, Z."
+            )
+    words = np.array([["IXYZ".index(c) for c in reversed(w)] for w in labels])
+    return words.astype(np.int64), coefficients
