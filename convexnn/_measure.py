@@ -307,7 +307,7 @@ def _rounded_up(norm: float, dimension: int) -> float:
     return norm * (1.0 + (dimension + 2) * EPS)
 
 
+import convexnn._measure_fresh  # noqa: E402, F401  (registers "convexnn.fresh_gates/1")
 import convexnn._measure_global  # noqa: E402, F401  (registers "convexnn.global/1")
 import convexnn._measure_multiclass  # noqa: E402, F401  (registers "convexnn.multiclass/1")
 import convexnn._measure_robust  # noqa: E402, F401  (registers "convexnn.robust/1")
-import convexnn._measure_scp  # noqa: E402, F401  (registers "convexnn.scp/1")

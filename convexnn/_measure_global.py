@@ -45,6 +45,7 @@ ASSUMPTIONS = (
     "any activation pattern",
     "penalty includes the bias column",
 )
+SEPARATE = "every output has units of its own"
 METHODS = ("dnn", "shor", "elementary")
 
 MAX_BRANCHES = 8
@@ -138,7 +139,7 @@ def measure_global(
         lower=min(lower, upper),
         upper=upper,
         residuals={"dual_norm": dual_norm},
-        assumptions=ASSUMPTIONS,
+        assumptions=ASSUMPTIONS + ((SEPARATE,) if Y.shape[1] > 1 else ()),
     )
 
 

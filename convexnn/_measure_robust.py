@@ -35,12 +35,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexnn._measure_cells import lengths
+from convexnn._measure_losses import (
+    EPS,
+    LOSSES,
+    TINY,
+    encode_targets,
+    reshaped,
+    total,
+    with_intercept,
+)
+from convexnn._measure_witness import multipliers_of
 from farkas.certificate import CertificateError, Guarantee, Parameter
 from farkas.verification import ROUNDING, Measurement, problem
 
 Array = NDArray[np.float64]
-
-EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
 # Cone violation that counts as rounding of a feasible point, as in the program without
 # perturbations: at most this times (|x_k| + |eps|) |v|, and at most that times the
@@ -58,12 +66,6 @@ class RobustLoss(NamedTuple):
     labels: bool  # targets must be -1 or +1
 
 
-def _entropy(t: Array) -> Array:
-    inside = (t > 0) & (t < 1)
-    safe = np.where(inside, t, 0.5)
-    return np.where(inside, -(safe * np.log(safe) + (1 - safe) * np.log1p(-safe)), 0.0)
-
-
 def _unit_interval(theta: Array, b: Array, y: Array) -> tuple[Array, Array]:
     b = np.clip(y * theta, 0.0, 1.0)
     return y * b, b
@@ -78,7 +80,7 @@ ROBUST_LOSSES = {
     ),
     "logistic": RobustLoss(
         value=lambda z, size, y: np.logaddexp(0.0, size - y * z),
-        dual=lambda theta, b, y: _entropy(b),
+        dual=lambda theta, b, y: LOSSES["logistic"].dual(b, np.ones_like(b)),
         project=_unit_interval,
         labels=True,
     ),
@@ -139,10 +141,9 @@ def measure_robust(
     eps = _radius(witness["eps"], X.shape[1])
     reach = _range(eps)
     intercept = float(parameters["intercept"])
-    if intercept != 0:
-        X = np.column_stack([X, np.full(len(X), intercept)])
-        eps = np.append(eps, 0.0)
-    Y = _encode(y, str(parameters["encoding"]))
+    X = with_intercept(X, intercept)
+    eps = np.append(eps, np.zeros(X.shape[1] - len(eps)))
+    Y = encode_targets(y, str(parameters["encoding"]))
     if len(Y) != len(X):
         raise CertificateError(f"y must have {len(X)} rows, got {len(Y)}.")
     loss = ROBUST_LOSSES[str(parameters["loss"])]
@@ -153,13 +154,13 @@ def measure_robust(
     if D.ndim != 2 or len(D) != len(X) or not D.size or not np.isin(D, (0, 1)).all():
         raise CertificateError("patterns must be an (n, P) array of 0 and 1.")
     outputs, (n, d), P = Y.shape[1], X.shape, D.shape[1]
-    V = _reshaped("V", witness["V"], (outputs, d, P))
-    W = _reshaped("W", witness["W"], (outputs, d, P))
-    Theta = _reshaped("Theta", witness["Theta"], (outputs, n, d))
-    theta = _reshaped("theta", witness["theta"], Y.shape)
-    amplitude = _reshaped("amplitude", witness["amplitude"], Y.shape)
-    lam = _multipliers(witness, (outputs, 2, P, n))
-    zero_loss = _sum(loss.value(np.zeros_like(Y), np.zeros_like(Y), Y))
+    V = reshaped("V", witness["V"], (outputs, d, P))
+    W = reshaped("W", witness["W"], (outputs, d, P))
+    Theta = reshaped("Theta", witness["Theta"], (outputs, n, d))
+    theta = reshaped("theta", witness["theta"], Y.shape)
+    amplitude = reshaped("amplitude", witness["amplitude"], Y.shape)
+    lam = multipliers_of(witness, (outputs, 2, P, n))
+    zero_loss = total(loss.value(np.zeros_like(Y), np.zeros_like(Y), Y))
     if not math.isfinite(zero_loss):
         raise CertificateError("the loss at zero exceeds all floats; rescale y.")
 
@@ -167,12 +168,12 @@ def measure_robust(
     margins = []
     for c in range(outputs):
         y_c = Y[:, c]
-        primal = _primal(X, y_c, eps, D, V[c], W[c], lam[c], alpha, loss)
+        primal = _primal(X, y_c, eps, D, V[c], W[c], lam(c), alpha, loss)
         upper += primal.value
         violation = max(violation, primal.violation)
         margins.append(primal)
         dual = loss.project(theta[:, c], amplitude[:, c], y_c)
-        norm = _dual_norm(X, eps, D, Theta[c], *dual, lam[c])
+        norm = _dual_norm(X, eps, D, Theta[c], *dual, lam(c))
         dual_norm = max(dual_norm, norm)
         value, multiple = _dual_value(*dual, y_c, norm / alpha, loss)
         lower += value
@@ -237,15 +238,15 @@ def _primal(
         limit = robust_violation_limit(rows, lengths(block, axis=0), y)
         feasible &= not (outside > limit).any()
         radius += outside.sum(axis=1) + _rounding(X, eps, block)
-        slack += _sum(multipliers.T * outside)
+        slack += total(multipliers.T * outside)
         violation = max(violation, float(outside.max(initial=0.0)))
-        norms = _sum(lengths(block, axis=0))
+        norms = total(lengths(block, axis=0))
         penalty += alpha * norms * (1.0 + (len(block) + 2) * EPS)
     zeta = D @ (V - W).T
     z = np.sum(D * (X @ V - X @ W), axis=1)
     value = math.inf
     if feasible:
-        value = _sum(loss.value(z, np.abs(zeta) @ eps + radius, y)) + penalty
+        value = total(loss.value(z, np.abs(zeta) @ eps + radius, y)) + penalty
     return _Primal(value, slack, violation, z, zeta, radius)
 
 
@@ -361,51 +362,3 @@ def _range(eps: Array) -> str:
     """Say how far the columns move; the claim is bound to it."""
     low, high = float(eps.min(initial=math.inf)), float(eps.max(initial=0.0))
     return f"{high:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
-
-
-# The four functions below read a witness as those of the program without perturbations
-# do. Measures of one package stand side by side and import no other whole measure.
-
-
-def _encode(y: NDArray[Any], encoding: str) -> Array:
-    if encoding == "none":
-        return np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    if encoding != "labels":
-        raise CertificateError(f"encoding={encoding!r} must be 'none' or 'labels'.")
-    classes, codes = np.unique(np.ravel(y), return_inverse=True)
-    columns = classes[1:] if len(classes) == 2 else classes
-    first = len(classes) - len(columns)
-    return np.where(codes[:, None] == np.arange(first, len(classes)), 1.0, -1.0)
-
-
-def _multipliers(witness: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> Array:
-    index = np.asarray(witness["multiplier_index"])
-    value = np.asarray(witness["multiplier_value"], dtype=np.float64)
-    size = math.prod(shape)
-    if index.dtype.kind not in "iu" or index.shape != value.shape or index.ndim != 1:
-        raise CertificateError("multiplier_index must be integers, one for each value.")
-    if len(np.unique(index)) != len(index) or ((index < 0) | (index >= size)).any():
-        raise CertificateError(f"multiplier_index must be distinct, within {size}.")
-    if not ((value >= 0) & np.isfinite(value)).all():
-        raise CertificateError("multipliers must be nonnegative and finite.")
-    lam = np.zeros(size)
-    lam[index] = value
-    return lam.reshape(shape)
-
-
-def _reshaped(name: str, value: NDArray[Any], shape: tuple[int, ...]) -> Array:
-    array = np.asarray(value, dtype=np.float64)
-    outputs = 0 if len(shape) == 3 else 1  # an axis of length 1 may be left out
-    single = shape[:outputs] + shape[outputs + 1 :] if shape[outputs] == 1 else shape
-    if array.shape not in (shape, single):
-        raise CertificateError(f"{name} must have shape {shape}, got {array.shape}.")
-    if not np.isfinite(array).all():
-        raise CertificateError(f"{name} must be finite.")
-    return array.reshape(shape)
-
-
-def _sum(terms: Array) -> float:
-    try:
-        return math.fsum(terms.ravel())
-    except OverflowError:
-        return math.inf

@@ -1,6 +1,6 @@
 """The arithmetic behind the certificates of sampled convex programs, NumPy only.
 
-With directions ``g_1, ..., g_N`` and features ``f_j = (X g_j)_+ / |g_j|`` the program is
+With directions ``g_1, ..., g_N`` and features ``f_j = (X g_j)_+ / |g_j|`` it is
 
     min_a  L(sum_j a_j f_j, y) + alpha |a|_1
 
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convexnn._measure_cells import lengths
 from convexnn._measure_losses import (
     EPS,
     LOSSES,

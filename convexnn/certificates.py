@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexnn._measure_losses import LOSSES, encode_targets, with_intercept
+from convexnn.dnn import check_rows
 from convexnn.joint import Proof, best_bound
 from convexnn.level import packed
 from convexnn.patterns import PatternSet, as_matrix, enumerate_patterns, pattern_of
@@ -59,7 +60,8 @@ def global_certificate(
     max_iter, max_time
         Limits of each output's run, and of all together in seconds.
     branches : int
-        Number of rows by whose sign the units are split; doubles the work each time.
+        Largest number of rows by whose sign the units are split where progress stalls;
+        each doubles the work.
     verbose : int
         0, 1 or 2.
 
@@ -67,10 +69,15 @@ def global_certificate(
     -------
     Certificate
         With the guarantee GLOBAL and the method in ``parameters``.
+
+    Raises
+    ------
+    ValueError
+        If there are more than 2000 rows.
     """
     X = with_intercept(as_matrix(data[0]), intercept)
     Y = encode_targets(np.asarray(data[1]), encoding)
-    a = np.asarray(a, dtype=np.float64).reshape(U.shape[1], -1)
+    a = np.asarray(a, dtype=np.float64).reshape(U.shape[1], Y.shape[1])
     if method == "auto":
         rank = int(np.linalg.matrix_rank(X))
         cells = 2 * sum(math.comb(len(X) - 1, k) for k in range(rank))
@@ -90,6 +97,7 @@ def global_certificate(
                 data, U, a, parameters, everything, tol=tol, max_time=max_time
             )
         parameters["method"] = "dnn"
+    check_rows(len(X))
     deadline = time.perf_counter() + (math.inf if max_time is None else max_time)
     proofs = []
     for c in range(Y.shape[1]):
@@ -115,6 +123,8 @@ def global_certificate(
         proofs.append(outcome.proof)
         if outcome.interrupted:
             deadline = 0.0
+    if all(proof.nit == 0 for proof in proofs):
+        parameters["method"] = "elementary"
     witness = global_witness(proofs) | {"U": U, "a": a}
     return certify(GLOBAL_PROBLEM, data, witness, parameters, tolerance=tol)
 
@@ -189,7 +199,10 @@ def pattern_certificate(
     X = with_intercept(as_matrix(data[0]), parameters["intercept"])
     Y = encode_targets(np.asarray(data[1]), parameters["encoding"])
     place = _places(pattern_of(X, U), patterns.D)
-    columns = np.arange(len(patterns)) if patterns.complete else place
+    columns = np.arange(len(patterns))
+    if not patterns.complete:  # those of the units one by one, then all others
+        columns = np.concatenate([place, np.setdiff1d(columns, place)])
+    others = np.zeros((len(U), max(len(columns) - len(place), 0)))
     blocks, thetas, index, value = [], [], [], []
     for c in range(Y.shape[1]):
         parts = [np.maximum(s * a[:, c], 0.0) * U for s in (1.0, -1.0)]
@@ -216,7 +229,8 @@ def pattern_certificate(
         index.append(c * own.size + kept)
         value.append(own[kept])
         thetas.append(proof["theta"])
-        blocks.append(merged if patterns.complete else parts)
+        padded = [np.concatenate([part, others], axis=1) for part in parts]
+        blocks.append(merged if patterns.complete else padded)
     witness = {
         "patterns": patterns.D[:, columns],
         "V": np.stack([pair[0] for pair in blocks]),

@@ -1,7 +1,5 @@
 """Certify networks that something else has trained, and hand ours to scikit-learn."""
 
-import math
-import time
 import warnings
 from typing import Any
 
@@ -18,12 +16,20 @@ from convexnn.certificates import (
 )
 from convexnn.patterns import as_matrix
 from convexnn.program import check_alpha
+from convexnn.scikit_mlp import (
+    checked_mlp,
+    effective_alpha,
+    time_of_fit,
+    with_biases,
+)
 from farkas.base import check_choice, check_number
 from farkas.certificate import Certificate
 
 Array = NDArray[np.float64]
 
 SCOPES = ("patterns", "global")
+# Seconds for a bound over all networks where the user names no limit.
+GLOBAL_TIME = 30.0
 METHODS = ("auto", "dnn", "shor", "elementary", "enumerate")
 
 
@@ -38,7 +44,7 @@ def certify_network(
     scope: str = "patterns",
     extra_patterns: ArrayLike | None = None,
     method: str = "auto",
-    branches: int = 0,
+    branches: int = 2,
     tol: float = 1e-2,
     max_iter: int = 5000,
     max_time: float | None = None,
@@ -74,9 +80,10 @@ def certify_network(
         Source of the global bound: a doubly nonnegative relaxation, a looser one
         without products of different samples, no optimization at all, or the list of
         all patterns, which small data allow and ``"auto"`` then takes.
-    branches : int, default=0
-        The relaxation splits the units by the sign of ``x_k'u`` for so many rows,
-        chosen by their dual point. Each doubles the work and tightens the bound.
+    branches : int, default=2
+        Where the relaxation stalls short of ``tol``, it splits the units by the sign of
+        ``x_k'u`` for a row k, at most so many times. Each split doubles the work and
+        tightens the bound.
     tol : float, default=1e-2
         Stops when the proven gap is at most ``tol`` times the objective.
     max_iter : int, default=5000
@@ -152,10 +159,10 @@ def certify_mlp(
     scope: str = "patterns",
     intercept_scaling: float = 10.0,
     method: str = "auto",
-    branches: int = 0,
+    branches: int = 2,
     tol: float = 1e-2,
     max_iter: int = 5000,
-    max_time: float | str | None = "fit",
+    max_time: float | str | None = "auto",
     verbose: int = 0,
 ) -> Certificate:
     """Prove how far a fitted scikit-learn MLP is from the best network.
@@ -179,9 +186,11 @@ def certify_mlp(
         they are penalised. With 1 they are penalised like all weights.
     method, branches, tol, max_iter, verbose
         As in :func:`certify_network`.
-    max_time : float, "fit" or None, default="fit"
-        Seconds after which the best bound so far is returned. ``"fit"``: as long as
-        about two thirds of the passes over the data take that the MLP's fit made.
+    max_time : float, "auto" or None, default="auto"
+        Seconds after which the best bound so far is returned. ``"auto"``: for
+        ``scope="patterns"`` as long as about two thirds of the passes over the data
+        take that the MLP's fit made, so that certifying costs less than the fit; for
+        ``scope="global"`` 30 seconds.
 
     Returns
     -------
@@ -223,7 +232,7 @@ def certify_mlp(
     >>> bool(farkas.verify(certificate, X, y))
     True
     """
-    loss, encoding = _checked_mlp(mlp)
+    loss, encoding = checked_mlp(mlp)
     X = as_matrix(X)
     if X.shape[1] != mlp.n_features_in_:
         raise ValueError(
@@ -242,10 +251,10 @@ def certify_mlp(
     if alpha is None:
         alpha = effective_alpha(mlp, len(X))
     if isinstance(max_time, str):
-        check_choice("max_time", max_time, ("fit",))
-        max_time = time_of_fit(mlp, X)
+        check_choice("max_time", max_time, ("auto",))
+        max_time = GLOBAL_TIME if scope == "global" else time_of_fit(mlp, X)
     _check_settings(alpha, loss, scope, method, branches, tol, max_iter, max_time)
-    U, a = _with_biases(mlp, intercept_scaling)
+    U, a = with_biases(mlp, intercept_scaling)
     data = np.column_stack([X, np.full(len(X), intercept_scaling)])
     return _certificate(
         (X, y),
@@ -267,41 +276,6 @@ def certify_mlp(
         max_time=max_time,
         verbose=verbose,
     )
-
-
-def effective_alpha(mlp: Any, n: int) -> float:
-    """Return the weight of the penalty against the loss summed over n rows.
-
-    Parameters
-    ----------
-    mlp : MLPClassifier or MLPRegressor
-        Its solver and batch size matter.
-    n : int
-        Rows of its training data.
-
-    Returns
-    -------
-    float
-        ``mlp.alpha`` for ``solver="lbfgs"``, else ``mlp.alpha * n / batch size``.
-    """
-    if mlp.solver == "lbfgs":
-        return float(mlp.alpha)
-    batch = min(200, n) if mlp.batch_size == "auto" else min(mlp.batch_size, n)
-    return float(mlp.alpha) * n / batch
-
-
-def time_of_fit(mlp: Any, X: Array) -> float:
-    """Estimate the seconds that a fit took, from below.
-
-    An iteration of a fit costs at least three forward passes over the data: forward,
-    backward, and the gradient of the weights. Two are counted.
-    """
-    times = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        mlp.predict(X)
-        times.append(time.perf_counter() - begun)
-    return 2.0 * min(times) * float(mlp.n_iter_)
 
 
 def to_mlp(model: Any) -> Any:
@@ -409,57 +383,6 @@ def _certificate(
         )
     patterns = own_patterns(X, U, extra)
     return pattern_certificate(data, U, a[:, None], parameters, patterns, **limits)
-
-
-def _with_biases(mlp: Any, scaling: float) -> tuple[Array, Array]:
-    """Return the network on the data with a constant column.
-
-    The output's bias b is a unit that is active everywhere.
-    """
-    (hidden, output), (first, last) = mlp.coefs_, mlp.intercepts_
-    U = np.vstack([hidden, first / scaling]).astype(np.float64)
-    a = output[:, 0].astype(np.float64)
-    bias = float(last[0])
-    if bias:
-        root = math.sqrt(abs(bias) / scaling)
-        unit = np.append(np.zeros(len(U) - 1), root)
-        U = np.column_stack([U, unit])
-        a = np.append(a, math.copysign(root, bias))
-    return U, a
-
-
-def _checked_mlp(mlp: Any) -> tuple[str, str]:
-    """Return the loss of an MLP and the encoding of its targets."""
-    from sklearn.neural_network import MLPClassifier, MLPRegressor  # slow to load
-
-    if not isinstance(mlp, MLPClassifier | MLPRegressor):
-        raise TypeError(
-            f"mlp={type(mlp).__name__} must be a fitted MLPClassifier or MLPRegressor; "
-            "for other networks use certify_network."
-        )
-    check_is_fitted(mlp)
-    if len(mlp.coefs_) != 2:
-        raise ValueError(
-            f"mlp has {len(mlp.coefs_) - 1} hidden layers; certificates are for one: "
-            "fit with hidden_layer_sizes=(m,)."
-        )
-    if mlp.activation != "relu":
-        raise ValueError(
-            f"mlp has activation={mlp.activation!r}; certificates are for 'relu'."
-        )
-    kind = "OneVsRestClassifier" if hasattr(mlp, "classes_") else "MultiOutputRegressor"
-    if mlp.n_outputs_ > 1:
-        raise ValueError(
-            f"mlp has {mlp.n_outputs_} outputs that share their units; certificates "
-            f"are for one output: wrap the MLP in {kind} and certify each."
-        )
-    losses = {"logistic": ("logistic", "labels"), "identity": ("squared", "none")}
-    if mlp.out_activation_ not in losses:
-        raise ValueError(
-            f"mlp has the output activation {mlp.out_activation_!r}; certificates are "
-            "for the log loss of two classes and the squared loss."
-        )
-    return losses[mlp.out_activation_]
 
 
 def _checked_network(U: ArrayLike, a: ArrayLike, d: int) -> tuple[Array, Array]:

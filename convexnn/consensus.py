@@ -16,9 +16,11 @@ One iteration, with a point ``x_c`` for each of the C copies,
 is the one of admm.py in the product space (Boyd, Parikh, Chu, Peleato and Eckstein,
 2011, section 7.1). A shard keeps its rows, its patterns and an n_j x n_j factor; what
 travels in an iteration are weights and, for each block, the few constraints that bind.
-Workers keep no state of their own, so the answer does not depend on their number.
+Workers keep nothing but data, so the answer does not depend on their number.
 """
 
+import dataclasses
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -43,7 +45,7 @@ from convexnn.patterns import PatternSet
 from convexnn.program import Program, Settings
 from convexnn.programs import certified
 from convexnn.prox import PROX
-from convexnn.shards import make_shard, step_shard
+from convexnn.shards import forget_shards, make_shard, visit_shard
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Any]
@@ -115,8 +117,8 @@ def solve_consensus(
     rho : float or "auto", default="auto"
         First penalty parameter; it is adapted.
     callback : callable, optional
-        As in :func:`~convexnn.solve_relu`; with ``farkas.Checkpoint`` the run can be
-        continued after a crash.
+        As in :func:`~convexnn.solve_relu`, every 25 iterations; with
+        ``farkas.Checkpoint`` the run can be continued after a crash.
     history_every : int, default=1
         As in :func:`~convexnn.solve_relu`.
     verbose : int, default=0
@@ -196,6 +198,8 @@ def solve_consensus(
                 "from a Checkpoint, with fewer n_jobs or more n_shards.",
                 driver.state(),
             ) from error
+        finally:
+            forget_shards()
     return certified(program, settings, solution)
 
 
@@ -265,10 +269,15 @@ class ConsensusIteration:
         self._shards = parallel_map(
             make_shard,
             [
-                (factor.A[rows].copy(), factor.D[:, rows].copy(), y[rows], factor)
+                (
+                    dataclasses.replace(
+                        factor, A=factor.A[rows].copy(), D=factor.D[:, rows].copy()
+                    ),
+                )
                 for rows in self._rows
             ],
         )
+        self._run, self._sent = secrets.token_hex(8), False
         if state is not None:
             self.rho, self.nit = float(state["rho"]), int(state["nit"])
             self._restore(state)
@@ -355,21 +364,17 @@ class ConsensusIteration:
             target = 2.0 * self.prox[self._samples] - self.point[self._samples]
         centers = 2.0 * self._weights(self.prox) - self._weights(self.point)
         J = self.n_shards
-        answers = self._map(
-            step_shard,
+        answers = self._ask(
             [
                 (
-                    shard,
                     weight,
                     target[rows],
                     centers[j],
                     centers[J + j] if self.factor.relu else None,
                     self._memory[j],
                 )
-                for j, (shard, rows) in enumerate(
-                    zip(self._shards, self._rows, strict=True)
-                )
-            ],
+                for j, rows in enumerate(self._rows)
+            ]
         )
         copies = self._weights(self._image)
         for j, (u, prediction, projection, memory) in enumerate(answers):
@@ -380,6 +385,25 @@ class ConsensusIteration:
             self._memory[j] = memory
         if self.loss != "squared":
             self._image[self._samples] = self.prediction
+
+    def _ask(self, messages: list[tuple[Any, ...]]) -> list[Any]:
+        """Return each shard's answer, sending its data where a worker lacks them."""
+        keys = [(self._run, j) for j in range(self.n_shards)]
+        sent = [None] * self.n_shards if self._sent else self._shards
+        answers = self._map(
+            visit_shard,
+            [
+                (key, shard, *message)
+                for key, shard, message in zip(keys, sent, messages, strict=True)
+            ],
+        )
+        lacking = [j for j, answer in enumerate(answers) if answer is None]
+        if lacking:
+            tasks = [(keys[j], self._shards[j], *messages[j]) for j in lacking]
+            for j, answer in zip(lacking, self._map(visit_shard, tasks), strict=True):
+                answers[j] = answer
+        self._sent = True
+        return answers
 
     def _adapt_rho(self) -> None:
         """Balance the relative primal and dual residuals, as on one machine."""

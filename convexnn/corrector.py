@@ -30,7 +30,7 @@ NEARLY_TIGHT, SHORT = 0.98, 0.9
 # nearly the same pattern are nearly the same.
 RIDGE = 1e-10
 
-LASSO_TOL, LASSO_EPOCHS = 1e-6, 200
+LASSO_TOL, LASSO_EPOCHS = 1e-4, 200
 
 
 class Corrector:
@@ -86,7 +86,7 @@ class Corrector:
         if len(tight):
             J = self._columns(p[tight] / norms[tight, None], tight)
             theta = theta + self._newton_step(theta, J, alpha - norms[tight])
-        multipliers = np.zeros((0, 0))
+        multipliers: Array = np.zeros((0, 0))
         if self._project is not None:
             multipliers = self._project.multipliers.copy()
         bounds.try_dual(theta, multipliers)
@@ -121,13 +121,14 @@ class Corrector:
         where theta is at the limits of its domain.
         """
         t = self.y * theta
-        freedom = {
-            "squared": lambda: np.ones_like(t),
-            "logistic": lambda: np.clip(t * (1.0 - t), 0.0, None),
-            "hinge": lambda: ((t > 0) & (t < 1)).astype(np.float64),
-            "huber": lambda: (np.abs(theta) < HUBER_DELTA).astype(np.float64),
-        }[self.loss]()
-        free = J * freedom
+        if self.loss == "squared":
+            free = J
+        elif self.loss == "logistic":
+            free = J * np.clip(t * (1.0 - t), 0.0, None)
+        elif self.loss == "hinge":
+            free = J * ((t > 0) & (t < 1))
+        else:
+            free = J * (np.abs(theta) < HUBER_DELTA)
         K = free @ J.T
         size = np.trace(K) / len(K)
         if size == 0.0:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import LinAlgError, eigh, solve_triangular
 
 from convexnn._measure_global import scale_exponent
 from convexnn._measure_losses import LOSSES
@@ -38,9 +38,12 @@ BALANCE_EVERY = 20
 WARM_UP = 50
 ACCELERATE_EVERY = 10
 LARGEST_MEMORY = 50_000_000
-BISECTIONS = 50
 # Later changes of rho are smaller.
 SETTLED = 400
+# Halvings of the bracket of theta, where the loss is not squared.
+BISECTIONS = 50
+# Matrices of twice this order take half a gigabyte together.
+LARGEST_ROWS = 2000
 
 
 class Lift:
@@ -83,8 +86,9 @@ class Lift:
         T[1 + n : 1 + 2 * n, 1 + d :] = weight * np.eye(n)
         T[1 + n : 1 + 2 * n, 1 : 1 + d] = -weight * X
         T[self.u, 1 : 1 + d] = np.eye(d)
-        self.T = T
-        self.Q = np.linalg.qr(T)[0]
+        self.T, self.X = T, X
+        self.Q, R = np.linalg.qr(T)
+        self._inverse = solve_triangular(R, np.eye(len(R)))
 
     def with_zero(self, row: int) -> "Lift":
         """Return the same lift with one more zero among the rows p, q."""
@@ -144,15 +148,32 @@ class Lift:
 
     def onto_psd(self, V: Array) -> tuple[Array, int]:
         """Project onto ``{Q S Q' : S >= 0}``; also returns the rank of S."""
-        Q = self.Q
-        S = Q.T @ (V @ Q)
+        S = self._inverse.T @ (self._compressed(V) @ self._inverse)
         if not np.isfinite(S).all():
             return np.full_like(V, np.nan), 0
         values, vectors = eigh(
             S, subset_by_value=(0.0, np.inf), driver="evr", check_finite=False
         )
-        F = Q @ (vectors * np.sqrt(values))
+        F = self.Q @ (vectors * np.sqrt(values))
         return F @ F.T, len(values)
+
+    def _compressed(self, V: Array) -> Array:
+        """Return ``T' V T`` by its blocks, a third of the work."""
+        n, d, w, X = self.n, self.d, self.weight, self.X
+        q = slice(1 + n, 1 + 2 * n)
+        B = np.empty((1 + d + n, 1 + d + n))
+        u, p = slice(1, 1 + d), slice(1 + d, None)
+        both = V[self.p] + V[q]  # the rows p and q both hold p
+        B[0, 0] = V[0, 0]
+        B[0, u] = V[0, self.u] - w * (V[0, q] @ X)
+        B[0, p] = w * both[:, 0]
+        B[p, p] = w**2 * (both[:, self.p] + both[:, q])
+        B[p, u] = w * both[:, self.u] - w**2 * (both[:, q] @ X)
+        cross = w * (X.T @ V[q, self.u])
+        B[u, u] = V[self.u, self.u] - cross - cross.T + w**2 * (X.T @ (V[q, q] @ X))
+        B[1:, 0] = B[0, 1:]
+        B[u, p] = B[p, u].T
+        return B
 
 
 def cone_height(first: Array, norms: Array) -> Array:
@@ -303,13 +324,23 @@ class DouglasRachford:
         self.nit = 0
         self.ranks = [0] * len(lifts)
         self._slopes: list[Array] = []
+        self.primal = self.dual = np.inf
         self.theta: Array = np.zeros(lifts[0].n)
         size = sum(lift.size**2 for lift in lifts)
         fits = 2 * MEMORY * size <= LARGEST_MEMORY
         self._anderson = Anderson(size) if fits else None
 
     def step(self) -> None:
-        """One iteration, and an accelerated point now and then."""
+        """One iteration, and an accelerated point now and then.
+
+        ``primal`` is NaN afterwards if the arithmetic failed.
+        """
+        try:
+            self._step()
+        except LinAlgError:  # no eigenvectors found
+            self.primal = np.nan
+
+    def _step(self) -> None:
         due = self.nit >= WARM_UP and self.nit % ACCELERATE_EVERY == 0
         before = self._state() if due and self._anderson is not None else None
         self._plain_step()
@@ -339,8 +370,8 @@ class DouglasRachford:
             self.K[i] = psd
         self.nit += 1
         tiny = np.finfo(np.float64).tiny
-        self.primal = np.sqrt(primal / max(size, tiny))
-        self.dual = np.sqrt(dual / max(size_of_dual, tiny))
+        self.primal = float(np.sqrt(primal / max(size, tiny)))
+        self.dual = float(np.sqrt(dual / max(size_of_dual, tiny)))
 
     def _state(self) -> Array:
         """Return the point before its projection, which determines the rest."""
@@ -404,6 +435,16 @@ def _dual_of(lift: Lift, slope: Array, theta: Array) -> Dual:
         products[2:, 2:] *= np.eye(2 * n) + free[2:, 2:]
     np.maximum(products, 0.0, out=products, where=~free)
     return Dual(products, cone, float(slope[-1, -1]))
+
+
+def check_rows(n: int) -> None:
+    """Raise an error where matrices of order 2n do not fit into memory."""
+    if n > LARGEST_ROWS:
+        raise ValueError(
+            f"X has {n} rows; the bound over all networks works with matrices of twice "
+            f"that order, at most {2 * LARGEST_ROWS}: use scope='patterns' or "
+            "certificate='patterns', or fewer rows."
+        )
 
 
 def scaled(X: Array) -> tuple[Array, float]:

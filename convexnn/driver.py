@@ -84,7 +84,13 @@ def solve(
     blocks = None
     if x0 is not None:
         blocks = np.concatenate([factor.to_internal(part) for part in x0])
-    iteration = method(*arguments, rho=settings.rho, x0=blocks, state=state)
+    try:
+        iteration = method(*arguments, rho=settings.rho, x0=blocks, state=state)
+    except KeyError as error:
+        raise ValueError(
+            f"state= has no entry {error}; pass the state of a run with the same "
+            "u_update and device."
+        ) from error
     return Driver(program, settings, factor, iteration, begun, state).run()
 
 

@@ -11,7 +11,7 @@ from convexnn._measure_cells import lengths
 from convexnn._measure_global import leaf_bound
 from convexnn._measure_losses import EPS
 from convexnn.cones import project_blocks
-from convexnn.dnn import DouglasRachford, Level, Lift, scaled
+from convexnn.dnn import DouglasRachford, Level, Lift, check_rows, scaled
 from convexnn.elementary import elementary_dual
 from convexnn.joint import FIRST_CHECK, GROWTH
 from convexnn.level import Fitted, packed
@@ -80,7 +80,7 @@ def global_bound(
     Raises
     ------
     ValueError
-        If an argument has a wrong shape or value.
+        If an argument has a wrong shape or value, or X has more than 2000 rows.
 
     Examples
     --------
@@ -109,6 +109,7 @@ def global_bound(
         recorder.record(0, objective=max(bounds), force=True)
         status, nit = Status.CONVERGED, 0
     else:
+        check_rows(len(X))
         limits = (tol, max_iter, math.inf if max_time is None else max_time, target)
         bounds, proofs, status, nit = _by_relaxation(
             X, vector, method, limits, recorder

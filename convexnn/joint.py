@@ -33,9 +33,10 @@ RHO = 40.0
 FIRST_CHECK = 25
 GROWTH = 1.2
 # A run ends when the second half of its iterations raised the bound by no more than
-# this part, but not before so many.
+# this part, but not before so many. A run that is followed by a split ends sooner.
 STALL = 1e-5
-SHORTEST = 400
+STALL_BEFORE_SPLIT = 3e-4
+SHORTEST = 300
 
 
 @dataclasses.dataclass
@@ -55,6 +56,8 @@ class Proof:
     rows : tuple of int
         Rows by whose sign the units are split; bit j of the number of a leaf tells
         the sign of the j-th of them.
+    nit : int
+        Iteration at which it was found; 0 is the bound without iterations.
     """
 
     theta: Array
@@ -62,6 +65,7 @@ class Proof:
     norm: float
     lower: float
     rows: tuple[int, ...]
+    nit: int
 
 
 @dataclasses.dataclass
@@ -107,11 +111,12 @@ def best_bound(
     target : float
         Lower bound at which to stop.
     max_iter, max_time
-        Limits; seconds. Each branching gets an equal share of what is left.
+        Limits; seconds.
     products : bool
         Whether to use products of different samples.
     branches : int
-        Number of rows by whose sign the units are split, one after the other.
+        Largest number of rows by whose sign the units are split: the next one each
+        time that progress stalls.
     verbose : int
         As everywhere.
 
@@ -125,15 +130,13 @@ def best_bound(
     try:
         with np.errstate(all="ignore"):
             for left in range(branches, -1, -1):
-                share = 1.0 / (1 + left)
-                elapsed = climb.recorder.elapsed
-                status = climb.run(
-                    splitting,
-                    climb.nit + math.ceil(share * (max_iter - climb.nit)),
-                    elapsed + share * (max_time - elapsed),
-                )
-                done = status in (Status.CONVERGED, Status.NUMERICAL)
-                if done or not left or len(climb.rows) == len(X):
+                stall = STALL_BEFORE_SPLIT if left else STALL
+                status = climb.run(splitting, max_iter, max_time, stall)
+                if (
+                    status is not Status.STALLED
+                    or not left
+                    or len(climb.rows) == len(X)
+                ):
                     break
                 splitting = climb.split(splitting)
     except KeyboardInterrupt:
@@ -185,13 +188,12 @@ class Climb:
         size = max(size, zero_loss / price, np.finfo(float).tiny)
         z = np.maximum(data @ units, 0.0) @ (signs * np.linalg.norm(units, axis=0))
         theta = loss.project(loss.theta(z, self.y), self.y)
-        self.best = self.graded(
-            theta,
-            [
-                Fitted(data, lift.sign * theta, elementary_dual(data, lift.sign * theta))
-                for lift in lifts
-            ],
-        )
+        duals = [elementary_dual(data, lift.sign * theta) for lift in lifts]
+        leaves = [
+            Fitted(data, lift.sign * theta, dual)
+            for lift, dual in zip(lifts, duals, strict=True)
+        ]
+        self.best = self.graded(theta, leaves)
         return DouglasRachford(
             lifts,
             Pull(self.y, self.loss),
@@ -200,10 +202,16 @@ class Climb:
             start=start,
         )
 
-    def run(self, splitting: DouglasRachford, last: int, deadline: float) -> Status:
+    def run(
+        self,
+        splitting: DouglasRachford,
+        last: int,
+        deadline: float,
+        stall: float = STALL,
+    ) -> Status:
         """Iterate until the target, a limit, or no more progress."""
         first = self.nit
-        check, seen = first + FIRST_CHECK, [(0, self.best.lower)]
+        check, seen = first + FIRST_CHECK, [(0, -math.inf)]
         while self.nit < last:
             splitting.step()
             self.nit += 1
@@ -214,8 +222,7 @@ class Climb:
                 continue
             steps = self.nit - first
             check = first + max(steps + FIRST_CHECK, int(GROWTH * steps))
-            self.prove(splitting)
-            seen.append((steps, self.best.lower))
+            seen.append((steps, max(self.prove(splitting), seen[-1][1])))
             self.recorder.record(
                 self.nit,
                 objective=self.target,
@@ -227,11 +234,11 @@ class Climb:
                 return Status.CONVERGED
             if late:
                 return Status.MAX_TIME
-            if _stalled(seen):
+            if _stalled(seen, stall):
                 return Status.STALLED
         return Status.MAX_ITER
 
-    def prove(self, splitting: DouglasRachford) -> None:
+    def prove(self, splitting: DouglasRachford) -> float:
         """Fit the bound of the present multipliers, and keep it if it is the best."""
         theta = LOSSES[self.loss].project(splitting.theta, self.y)
         leaves = [
@@ -241,6 +248,7 @@ class Climb:
         proof = self.graded(theta, leaves)
         if proof.lower > self.best.lower:
             self.best = proof
+        return proof.lower
 
     def graded(self, theta: Array, leaves: list[Fitted]) -> Proof:
         """Return the proof with its bound."""
@@ -248,7 +256,7 @@ class Climb:
         if math.isfinite(norm):
             loss = LOSSES[self.loss]
             lower, _ = dual_value(theta, self.y, norm / self.alpha, loss)
-        return Proof(theta, leaves, norm, lower, tuple(self.rows))
+        return Proof(theta, leaves, norm, lower, tuple(self.rows), self.nit)
 
     def split(self, splitting: DouglasRachford) -> DouglasRachford:
         """Split all lifts by the sign of one more row.
@@ -274,27 +282,25 @@ class Climb:
 
 
 def undecided_row(splitting: DouglasRachford, taken: list[int]) -> int:
-    """Choose the row whose units leave most of the other rows undecided.
+    """Choose the row that is active and inactive in equal and large measure.
 
-    Among the units that are active on row k, those of another row j are either all
-    active or all inactive in a network, one by one; in the relaxation the products of
-    p_k with p_j and with q_j may both be positive. Their geometric mean, weighted by
-    ``|theta_j|``, is summed over j.
+    The score is ``|theta_k|`` times the geometric mean of the entries (a, p_k) and
+    (a, q_k), summed over the lifts; of five scores that were tried on random and
+    diabetes data, it led to the largest bounds.
     """
     n = len(splitting.theta)
     scores = np.zeros(n)
     for lift, K in zip(splitting.lifts, splitting.K, strict=True):
-        block = np.maximum(K[lift.rows, lift.rows], 0.0)
-        mixed = np.sqrt(block[:, :n] * block[:, n:]) @ np.abs(splitting.theta)
-        scores += mixed[:n] + mixed[n:]
+        heights = np.maximum(K[0, lift.rows], 0.0)
+        scores += np.abs(splitting.theta) * np.sqrt(heights[:n] * heights[n:])
     scores[taken] = -1.0
     return int(np.argmax(scores))
 
 
-def _stalled(seen: list[tuple[int, float]]) -> bool:
+def _stalled(seen: list[tuple[int, float]], stall: float) -> bool:
     """Whether the last half of the iterations has hardly raised the bound."""
     nit, lower = seen[-1]
     if nit < SHORTEST:
         return False
     earlier = max(bound for k, bound in seen if k <= nit // 2)
-    return lower - earlier <= STALL * abs(lower)
+    return bool(lower - earlier <= stall * abs(lower))

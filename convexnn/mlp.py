@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from convexnn._array import place
 from convexnn._measure_losses import encode_targets, with_intercept
 from convexnn._measure_multiclass import class_columns
 from convexnn.multiclass import mint_multiclass, solve_shared
@@ -25,6 +26,7 @@ from convexnn.robust import mint_robust
 from convexnn.robust_patterns import warn_if_collapsed
 from convexnn.robust_program import column_radius
 from convexnn.training import SAMPLERS, ForEach, Trained, Training, earlier_fit
+from farkas.backend import check_device
 from farkas.base import CertifiedMixin, check_choice, check_number
 from farkas.certificate import Certificate
 from farkas.parallel import pmap
@@ -110,8 +112,8 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
             history_every=1,
             verbose=self.verbose,
             u_update="rbcd" if self.solver == "rbcd" else "auto",
-            device=self.device,
         )
+        check_device(self.device)
         return dataclasses.replace(
             settings,
             name=type(self).__name__,
@@ -126,6 +128,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
                 ("loss", "huber", "use loss='squared'"),
                 ("solver", "rbcd", "use solver='admm'"),
                 ("certificate", "global", "use certificate='patterns'"),
+                ("device", "cuda", "use device='cpu'"),
             ):
                 if getattr(self, name) == wrong:
                     raise ValueError(
@@ -136,6 +139,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
                 ("activation", ("gated",), "use activation='gated'"),
                 ("loss", ("squared", "logistic"), "use loss='squared'"),
                 ("solver", ("auto", "admm"), "use solver='admm'"),
+                ("device", ("auto", "cpu"), "use device='cpu'"),
             ):
                 value = getattr(self, name)
                 if value not in options:
@@ -230,6 +234,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
             eps=eps,
             random_state=self.random_state,
             settings=settings,
+            where=place(self.device, data),
         )
 
     def _fit_jointly(self, X: Array, y: Any, encoding: str, settings: Settings) -> None:

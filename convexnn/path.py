@@ -8,7 +8,6 @@ matrix that the iterations factor does not depend on alpha.
 """
 
 import dataclasses
-import math
 import time
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
-from convexnn._measure import LOSSES
+from convexnn._measure_losses import LOSSES
 from convexnn.admm import Factor, Iteration, factorize, first_rho
 from convexnn.bounds import Bounds
 from convexnn.cones import project_blocks
@@ -29,11 +28,8 @@ from farkas.status import Status
 
 Array = NDArray[np.float64]
 
-# Share of the last step of the dual point that is added to it. On a grid in geometric
-# progression with ratio q, a curve linear in alpha asks for q.
-EXTRAPOLATION = 0.9
-
-# Iterations between two corrections, each worth about three.
+# Iterations between two corrections, each worth about three; later a fifth of those
+# done so far.
 CHECK_EVERY = 5
 
 # Iterations after which a start is given up: several times what is usual.
@@ -143,7 +139,9 @@ def convexnn_path(
             points.append((bounds.x(), certificate, nit, ended))
     except KeyboardInterrupt:
         status = Status.CALLBACK
-    return _result(points, grid, largest, status, activation, time.perf_counter() - begun)
+    return _result(
+        points, grid, largest, status, activation, time.perf_counter() - begun
+    )
 
 
 def alpha_max(
@@ -201,7 +199,7 @@ def _alpha_max(factor: Factor, y: Array, loss: str) -> float:
     if factor.relu:
         patterns = np.concatenate([factor.D, factor.D])
         g, _ = project_blocks(factor.A, patterns, np.concatenate([g, -g]))
-    return float(np.linalg.norm(g, axis=1).max()) / factor.scale
+    return float(np.linalg.norm(g, axis=1).max() / factor.scale)
 
 
 def _default_grid(largest: float, n_alphas: int, eps: float) -> Array:
@@ -244,13 +242,14 @@ class _Follower:
         self.factor, self.y, self.loss, self.settings = factor, y, loss, settings
         self.correct = Corrector(factor, y, loss)
         self.blocks = np.zeros((factor.n_blocks, factor.A.shape[1]))
-        self.thetas = [LOSSES[loss].theta(np.zeros_like(y), y)]
+        self.thetas: list[Array] = []  # of the last two programs
+        self.alphas: list[float] = []
         self.iteration = _PathIteration(factor, y, 1.0, loss)
 
     def follow(self, alpha: float) -> tuple[Bounds, int, Status]:
         """Return bounds of the next program, iterations, and why they ended."""
         bounds = Bounds(self.factor, self.y, alpha, self.loss)
-        theta, self.blocks = self.correct(bounds, self._predict(), self.blocks)
+        theta, self.blocks = self.correct(bounds, self._predict(alpha), self.blocks)
         nit, status = 0, Status.CONVERGED
         if not self._met(bounds):
             self._start(alpha, theta)
@@ -262,16 +261,19 @@ class _Follower:
                 nit += self.iteration.nit
             self.blocks = bounds.blocks
         self.thetas = [*self.thetas[-1:], theta]
+        self.alphas = [*self.alphas[-1:], alpha]
         return bounds, nit, status
 
     def _iterate(
         self, bounds: Bounds, theta: Array, max_iter: int
     ) -> tuple[Array, Status]:
-        iteration = self.iteration
-        while iteration.nit < min(max_iter, self.settings.max_iter):
+        iteration, due = self.iteration, CHECK_EVERY
+        limit = min(max_iter, self.settings.max_iter)
+        while iteration.nit < limit:
             iteration.advance()
-            if iteration.nit % CHECK_EVERY:
+            if iteration.nit < min(due, limit):
                 continue
+            due += max(CHECK_EVERY, iteration.nit // CHECK_EVERY)
             if not np.isfinite(iteration.point).all():
                 return theta, Status.NUMERICAL
             theta = iteration.theta()
@@ -287,11 +289,14 @@ class _Follower:
     def _met(self, bounds: Bounds) -> bool:
         return bounds.gap <= self.settings.tol * abs(bounds.upper)
 
-    def _predict(self) -> Array:
+    def _predict(self, alpha: float) -> Array:
+        if not self.thetas:
+            return LOSSES[self.loss].theta(np.zeros_like(self.y), self.y)
         last = self.thetas[-1]
-        if len(self.thetas) == 1:
+        if len(self.thetas) < 2 or self.alphas[-2] == self.alphas[-1]:
             return last
-        predicted = last + EXTRAPOLATION * (last - self.thetas[-2])
+        step = (self.alphas[-1] - alpha) / (self.alphas[-2] - self.alphas[-1])
+        predicted = last + min(step, 1.0) * (last - self.thetas[-2])
         return LOSSES[self.loss].project(predicted, self.y)
 
     def _start(self, alpha: float, theta: Array, blocks: Array | None = None) -> None:

@@ -12,7 +12,6 @@ from convexnn._measure_cells import lengths
 from convexnn._measure_losses import LOSSES
 from convexnn.large import U_UPDATES
 from convexnn.patterns import PatternSet, as_matrix
-from farkas.backend import check_device
 
 Array = NDArray[np.float64]
 
@@ -94,7 +93,6 @@ class Settings:
     name: str = "convexnn"
     solver: str = "admm"
     u_update: str = "auto"
-    device: str = "auto"
 
     @classmethod
     def validated(
@@ -107,7 +105,6 @@ class Settings:
         history_every: int,
         verbose: int,
         u_update: str = "auto",
-        device: str = "auto",
     ) -> "Settings":
         """Check the controls that the solver functions share."""
         if not (_is_real(tol) and 0 <= tol < math.inf):
@@ -122,7 +119,6 @@ class Settings:
             raise ValueError(f"callback={callback!r} must be callable or None.")
         if u_update not in U_UPDATES:
             raise ValueError(f"u_update={u_update!r} must be one of {U_UPDATES}.")
-        check_device(device)
         return cls(
             float(tol),
             int(max_iter),
@@ -132,7 +128,6 @@ class Settings:
             history_every,
             verbose,
             u_update=u_update,
-            device=device,
         )
 
 

@@ -134,9 +134,8 @@ def solve_relu(
         history_every,
         verbose,
         u_update,
-        device,
     )
-    start = None if x0 is None else check_start(x0, program)
+    start = None if x0 is None else check_start(tuple(map(to_host, x0)), program)
     solution = solve(program, settings, x0=start, state=state, where=where)
     return certified(program, settings, solution, where)
 
@@ -212,9 +211,8 @@ verbose, u_update, device, state
         history_every,
         verbose,
         u_update,
-        device,
     )
-    start = None if x0 is None else check_start((x0,), program)
+    start = None if x0 is None else check_start((to_host(x0),), program)
     solution = solve(program, settings, x0=start, state=state, where=where)
     return certified(program, settings, solution, where)
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convexnn._array import Place
 from convexnn._measure_losses import LOSSES
 from convexnn.admm import Factor, factorize
 from convexnn.descent import descend, network_objective, without_negligible
@@ -50,9 +51,9 @@ DESCENT_TOL = 1e-3
 
 # Iterations of a round of the convex program, and its loosest tolerance: an inexact
 # dual point finds the same units as long as the ratio is far from 1.
-ROUND_ITERATIONS = 500
-LOOSEST = 1e-3
-LOOSENESS = 0.02  # of tolerance over excess of the ratio
+ROUND_ITERATIONS = 300
+LOOSEST = 5e-3
+LOOSENESS = 0.05  # of tolerance over excess of the ratio
 
 # Convex rounds end when the objective falls by less than this part of the tolerance.
 STALLED = 0.1
@@ -72,7 +73,7 @@ class _Round:
     """One convex program on its patterns, and its solution."""
 
     patterns: PatternSet
-    factor: Factor
+    factor: Factor | None
     solution: Solution
 
     @property
@@ -89,6 +90,7 @@ def refine(
     seed: np.random.SeedSequence,
     init: str = "network",
     start: tuple[Array, Array] | None = None,
+    where: Place | None = None,
 ) -> Refined:
     """Solve the program on patterns that are improved round by round.
 
@@ -109,12 +111,15 @@ def refine(
         Whether rounds of descent come first.
     start : tuple of ndarray of shape (d, P), optional
         Blocks (V, W) of an earlier fit on the program's patterns.
+    where : Place, optional
+        Where the programs are solved; default: on the host.
 
     Returns
     -------
     Refined
     """
-    return _Refinement(program, settings, n_starts, seed).run(rounds, init, start)
+    refinement = _Refinement(program, settings, n_starts, seed, where)
+    return refinement.run(rounds, init, start)
 
 
 class _Refinement:
@@ -124,7 +129,9 @@ class _Refinement:
         settings: Settings,
         n_starts: int,
         seed: np.random.SeedSequence,
+        where: Place | None,
     ) -> None:
+        self.where = where
         self.program, self.settings, self.n_starts = program, settings, n_starts
         self.rng = np.random.default_rng(seed)
         self.begun = time.perf_counter()
@@ -242,8 +249,10 @@ class _Refinement:
         left = max(self.settings.max_iter - self.nit, 1)
         settings = self._limited(tol, min(ROUND_ITERATIONS, left))
         program = dataclasses.replace(self.program, patterns=patterns)
-        factor = factorize(program.X, patterns.D, "relu")
-        solution = solve(program, settings, x0=start, factor=factor)
+        factor = None
+        if self.where is None or self.where.is_host:
+            factor = factorize(program.X, patterns.D, "relu")
+        solution = self._run(program, settings, factor, x0=start)
         self.nit += solution.nit
         self.histories.append(solution.history)
         self._read(solution)
@@ -258,10 +267,15 @@ class _Refinement:
             return last
         program = dataclasses.replace(self.program, patterns=last.patterns)
         settings = self._limited(tol, earlier.nit + left)
-        solution = solve(program, settings, state=earlier.state, factor=last.factor)
+        solution = self._run(program, settings, last.factor, state=earlier.state)
         self.nit += solution.nit - earlier.nit
         self.histories[-1] = solution.history  # which begins with the earlier one
         return _Round(last.patterns, last.factor, solution)
+
+    def _run(
+        self, program: Program, settings: Settings, factor: Factor | None, **start: Any
+    ) -> Solution:
+        return solve(program, settings, factor=factor, where=self.where, **start)
 
     def _stalled(self, before: _Round, last: _Round) -> bool:
         least = STALLED * self.settings.tol * self.at_zero

@@ -1,7 +1,8 @@
 """What one shard of rows does in consensus ADMM (consensus.py): both its steps.
 
-The functions run in worker processes. They keep nothing: what the next step starts from
-travels with the answer.
+The functions run in worker processes. What the next step starts from travels with the
+answer; a worker keeps only the data, so that they need not travel in each iteration. It
+may lose them, or never have had them: then it asks.
 """
 
 import dataclasses
@@ -19,23 +20,43 @@ from farkas.kernels import prepare
 Array = NDArray[np.float64]
 Arrays = dict[str, Any]
 
+# The shards of one run that this process has been sent, by (run, number).
+_kept: dict[tuple[str, int], "Shard"] = {}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
     """The rows of one shard and what their u-step needs."""
 
     factor: Factor
-    y: Array  # (n_j,)
     patterns: Array  # (m, n_j) of all blocks, for the cones
 
 
-def make_shard(A: Array, D: Array, y: Array, whole: Factor) -> Shard:
+def make_shard(factor: Factor) -> Shard:
     """Factor the u-step of some rows."""
-    factor = dataclasses.replace(whole, A=A, D=D)
-    factor = couple(factor, "eigh" if len(A) <= LARGEST_EIGH else "cg")
+    D = factor.D
+    factor = couple(factor, "eigh" if D.shape[1] <= LARGEST_EIGH else "cg")
     # The projection works without Gram matrix, and reads the patterns of all blocks.
     factor = dataclasses.replace(factor, gram=np.zeros((0, 0)))
-    return Shard(factor, y, np.concatenate([D, D]) if whole.relu else D[:0])
+    return Shard(factor, np.concatenate([D, D]) if factor.relu else D[:0])
+
+
+def visit_shard(
+    key: tuple[str, int], shard: Shard | None, *message: Any
+) -> tuple[Array, Array, Array | None, Arrays] | None:
+    """Call :func:`step_shard` for a shard sent now or earlier; None asks for it."""
+    if shard is None:
+        shard = _kept.get(key)
+    else:
+        if any(run != key[0] for run, _ in list(_kept)):
+            _kept.clear()
+        _kept[key] = shard
+    return None if shard is None else step_shard(shard, *message)
+
+
+def forget_shards() -> None:
+    """Free the shards that this process keeps."""
+    _kept.clear()
 
 
 def step_shard(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convexnn._array import Place
 from convexnn.admm import factorize
 from convexnn.driver import solve
 from convexnn.patterns import (
@@ -91,6 +92,8 @@ class Training:
         Radius of each column; all zero: not robust.
     settings : Settings
         Controls of the solver.
+    where : Place
+        Where programs that are not robust are solved.
     """
 
     data: Array
@@ -105,6 +108,7 @@ class Training:
     eps: Array
     random_state: Any
     settings: Settings
+    where: Place
 
     def run(self, for_each: ForEach, earlier: Earlier | None) -> Trained:
         """Train all outputs, starting from an earlier fit if there is one."""
@@ -156,12 +160,16 @@ class Training:
             patterns = self.gated_patterns()
         else:
             patterns = self.make_patterns()
-        factor = factorize(self.data, patterns.D, self.activation)
+        factor = None
+        if self.where.is_host and self.settings.u_update != "rbcd":
+            factor = factorize(self.data, patterns.D, self.activation)
 
         def solve_one(c: int, settings: Settings, go_on: bool) -> Refined:
             start = None if earlier is None else earlier.spread(c)
             program = self._program(c, patterns)
-            solution = solve(program, settings, x0=start, factor=factor)
+            solution = solve(
+                program, settings, x0=start, factor=factor, where=self.where
+            )
             return Refined(patterns, solution, math.nan)
 
         return Trained(for_each(solve_one, patterns), patterns, None)
@@ -207,6 +215,7 @@ class Training:
                 seed=seeds[c],
                 init=self.init,
                 start=start,
+                where=self.where,
             )
 
         outputs = for_each(refine_one, None)

@@ -127,7 +127,7 @@ def check_program(
     check_targets(y, loss)
     if isinstance(units, int | np.integer) and not isinstance(units, bool):
         check_number("units", units, low=1, integer=True)
-        return X, y, sample_units(X.shape[1], units, random_state=random_state)
+        return X, y, sample_units(X.shape[1], int(units), random_state=random_state)
     return X, y, as_units(units, X.shape[1])
 
 

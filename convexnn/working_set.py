@@ -39,6 +39,9 @@ MAX_HALVINGS = 40
 # from steps that the objective cannot see.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
+# The least tolerances that HiGHS takes.
+HIGHS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+
 # Curvature of the losses at most; the squared distance to the optimal theta is at most
 # 2 gap Lip (Ndiaye et al., 2017).
 LIPSCHITZ = {"squared": 1.0, "logistic": 0.25}
@@ -213,9 +216,7 @@ class WorkingSet:
             curvature = np.maximum(sigma * (1.0 - sigma), LEAST_CURVATURE)
             H = (rows * curvature) @ rows.T
             b = a.copy()
-            _kernels_scp.lasso(
-                H, gradient + H @ a, alpha, tol, MAX_EPOCHS, False, b
-            )
+            _kernels_scp.lasso(H, gradient + H @ a, alpha, tol, MAX_EPOCHS, False, b)
             change = b - a
             slope = alpha * float(np.abs(b).sum() - np.abs(a).sum())
             slope -= float(gradient @ change)
@@ -246,14 +247,17 @@ class WorkingSet:
         if not len(used):
             return
         n, k, alpha = len(self.y), len(used), self.program.alpha
-        margins = (self.features[used] * self.y).T
-        cost = np.concatenate([np.full(2 * k, alpha), np.ones(n)])
+        # Coefficients times alpha: all costs are one, as absolute tolerances want it.
+        margins = (self.features[used] * (self.y / alpha)).T
+        cost = np.ones(2 * k + n)
         matrix = np.concatenate([-margins, margins, -np.eye(n)], axis=1)
-        answer = linprog(cost, A_ub=matrix, b_ub=-np.ones(n), method="highs")
+        answer = linprog(
+            cost, A_ub=matrix, b_ub=-np.ones(n), method="highs", options=HIGHS
+        )
         if answer.status != 0:
             return
         coef = np.zeros_like(self.coef)
-        coef[used] = answer.x[:k] - answer.x[k : 2 * k]
+        coef[used] = (answer.x[:k] - answer.x[k : 2 * k]) / alpha
         value, _ = self._objective(coef)
         if value < self.upper:
             self.upper, self.coef = value, coef

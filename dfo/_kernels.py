@@ -192,7 +192,7 @@ def himmelblau(x):
 
 @kernel
 def easom(x):
-    """A hole in a plane."""
+    """Plane with a hole."""
     away = (x[0] - math.pi) ** 2 + (x[1] - math.pi) ** 2
     return -math.cos(x[0]) * math.cos(x[1]) * math.exp(-away)
 

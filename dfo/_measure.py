@@ -182,6 +182,11 @@ def _measure(
     lower, upper = _box(witness, n)
     scale = _scale(witness, center, lower, upper)
     lengths = np.sqrt(np.sum((moves / scale) ** 2, axis=1))
+    # A step that only rounding of the coordinates has changed has its nominal length.
+    steps = np.asarray(witness["steps"], dtype=np.float64)
+    blur = 8 * EPS * float(np.max(np.abs(center) / scale))
+    nominal = (lengths > 0) & (np.abs(lengths - steps) <= np.minimum(blur, 0.5 * steps))
+    lengths = np.where(nominal, steps, lengths)
     number = np.asarray(witness.get("poll", np.zeros(q, dtype=np.int64)))
     if number.shape != (q,) or number.dtype.kind not in "iu":
         raise CertificateError(f"poll must hold {q} integers.")
@@ -226,6 +231,7 @@ def _measure(
             np.sum(~np.isfinite(values[1:]) | ~feasible[1:]),
         ),
         "violation": float(violations[0]),
+        "orientation": float(np.sum(np.asarray(witness["directions"])[:1])),
         **consensus_residuals(witness, parameters, best, consensus_value),
     }
     if math.isfinite(bound):

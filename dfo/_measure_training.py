@@ -31,8 +31,8 @@ ROUNDING_OF_LOSS = 256 * EPS
 # smaller step is no poll.
 RESOLUTION = 1e-8
 # A poll at step h fails if no loss is lower by more than this times h^2, the usual
-# forcing function of direct search (Kolda, Lewis, Torczon (2003), section 3.7): networks
-# with batch normalisation have losses that decrease for ever, ever more slowly.
+# forcing function of direct search (Kolda, Lewis, Torczon (2003), section 3.7):
+# batch normalisation gives losses that decrease for ever, ever more slowly.
 FORCING = 1.0
 ORTHOGONALITY = 1e-8
 VALUES_RTOL = 1e-9
@@ -183,6 +183,7 @@ def _measure(
             "parameters": float(D),
             "parameter_norm": float(np.sqrt(theta @ theta)),
             "largest_step": float(steps.max()),
+            "orientation": float(np.sum(Q)),
         },
         assumptions=tuple(texts),
     )

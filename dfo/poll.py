@@ -122,8 +122,8 @@ def stationarity_bound(
     """Bound the projected gradient at the certified point, for an L-smooth objective.
 
     Both points of coordinate j, at distances t, give ``|d_j f| <= L t / 2 + e / t``,
-    where e is the decrease that was found, and the error of f. Where one side is outside
-    of the box only the component along the other side is bounded.
+    where e is the decrease that was found, and the error of f. Where one side lies
+    outside of the box only the component along the other side is bounded.
 
     Parameters
     ----------

@@ -246,9 +246,7 @@ _TABLE: dict[str, _Entry] = {
         [PI, PI],
         -1.0,
     ),
-    "drop_wave": _Entry(
-        _drop_wave, k.drop_wave, [(-5.12, 5.12)] * 2, [0.0, 0.0], -1.0
-    ),
+    "drop_wave": _Entry(_drop_wave, k.drop_wave, [(-5.12, 5.12)] * 2, [0.0, 0.0], -1.0),
     "eggholder": _Entry(
         _eggholder,
         k.eggholder,
@@ -288,9 +286,7 @@ _TABLE: dict[str, _Entry] = {
         [0.5 - PI / 3, -0.5 - PI / 3],
         -math.sqrt(3.0) / 2 - PI / 3,
     ),
-    "canyon": _Entry(
-        lambda x: _canyon(x, 1.1625), k.canyon, [(-2, 8)] * 2, [0.0, 0.0]
-    ),
+    "canyon": _Entry(lambda x: _canyon(x, 1.1625), k.canyon, [(-2, 8)] * 2, [0.0, 0.0]),
     "canyon_smooth": _Entry(
         lambda x: _canyon(x, 0.25), k.canyon_smooth, [(-2, 8)] * 2, [0.0, 0.0]
     ),

@@ -10,6 +10,8 @@ sink rule, band, band of an empty sink)``. ``state`` holds the local arrays and
 ``count`` the registers of :class:`graphs.neighborhood.Neighborhood`.
 """
 
+import importlib
+
 import numpy as np
 
 from farkas.kernels import kernel, on_warmup
@@ -163,21 +165,6 @@ def rehash(table, node, n):
 
 
 @kernel
-def enqueue(state, count):
-    """Queue every node outside its band; the number of nodes in the queue."""
-    value, queue, flags = state[2], state[11], state[12]
-    mask = queue.shape[0] - 1
-    for i in range(count[0]):
-        over = value[i, 0] - value[i, 2]
-        if over > value[i, 3] or (value[i, 1] > 0.0 and over < -value[i, 3]):
-            if flags[i] & 1 == 0:
-                flags[i] |= 1
-                queue[(count[2] + count[3]) & mask] = i
-                count[3] += 1
-    return count[3]
-
-
-@kernel
 def _take(state, source, count):
     """Return the next queued node with its row read, or -1 if there is no room."""
     start, queue, flags = state[6], state[11], state[12]
@@ -200,49 +187,65 @@ def push(source, state, count, omega, patience, budget, excursion):
     """
     (_, _, value, _, sink, degree, start, length, _, to, weight, queue, flags,
      _) = state  # fmt: skip
-    mask = queue.shape[0] - 1
-    while count[3] > 0:
-        if count[4] >= budget:
-            return 1
-        i = _take(state, source, count)
-        if i < 0:
-            return 2
-        x = value[i, 1]
-        over = value[i, 0] - value[i, 2]
-        if not (over > value[i, 3] or (x > 0.0 and over < -value[i, 3])):
+    mask = np.uint64(queue.shape[0] - 1)
+    # Registers live in variables: through the array they would be reloaded each time.
+    head, waiting, pushes, work = np.uint64(count[2]), count[3], count[4], count[5]
+    pushed, code = count[7], 0
+    while waiting > 0:
+        if pushes >= budget:
+            code = 1
+            break
+        i = np.uint32(queue[head & mask])
+        if start[i] < 0 and not _open(np.int64(i), source, state, count):
+            code = 2
+            break
+        head += np.uint64(1)
+        waiting -= 1
+        flags[i] &= 2
+        mass, x, target, band = value[i, 0], value[i, 1], value[i, 2], value[i, 3]
+        over = mass - target
+        if not (over > band or (x > 0.0 and over < -band)):
             continue
         d = degree[i]
         if d <= 0.0:
-            return 4
+            code = 4
+            break
         if flags[i] & 2 == 0:
             flags[i] |= 2
-            count[7] += 1
+            pushed += 1
             excursion -= sink[i]
             if omega > 1.0 and excursion < 0.0:
-                return 3
-        relax = 1.0 if count[4] <= patience * count[7] else omega
-        a = relax * over / d
-        if a < -x:
-            a = -x
+                code = 3
+                break
+        a = over / d
+        if omega > 1.0:
+            age = pushes / pushed
+            a *= 1.0 + (omega - 1.0) * age / (age + patience)
+        a = max(a, -x)
         value[i, 1] = x + a
-        value[i, 0] -= a * d
-        for e in range(start[i], start[i] + length[i]):
-            j = to[e]
-            value[j, 0] += weight[e] * a
-            if flags[j] & 1 == 0:
-                over = value[j, 0] - value[j, 2]
-                if over > value[j, 3] or (over < -value[j, 3] and value[j, 1] > 0.0):
+        mass -= a * d
+        value[i, 0] = mass
+        first, last = np.uint64(start[i]), np.uint64(start[i] + length[i])
+        for e in range(first, last):
+            j = np.uint32(to[e])
+            other = value[j, 0] + weight[e] * a
+            value[j, 0] = other
+            over = other - value[j, 2]
+            if over > value[j, 3] or (over < -value[j, 3] and value[j, 1] > 0.0):
+                if flags[j] & 1 == 0:
                     flags[j] |= 1
-                    queue[(count[2] + count[3]) & mask] = j
-                    count[3] += 1
-        count[4] += 1
-        count[5] += length[i]
-        over = value[i, 0] - value[i, 2]
-        if over > value[i, 3] or (value[i, 1] > 0.0 and over < -value[i, 3]):
+                    queue[(head + np.uint64(waiting)) & mask] = to[e]
+                    waiting += 1
+        pushes += 1
+        work += length[i]
+        over = mass - target
+        if over > band or (x + a > 0.0 and over < -band):
             flags[i] |= 1
-            queue[(count[2] + count[3]) & mask] = i
-            count[3] += 1
-    return 0
+            queue[(head + np.uint64(waiting)) & mask] = np.int32(i)
+            waiting += 1
+    count[2], count[3], count[4] = np.int64(head & mask), waiting, pushes
+    count[5], count[7] = work, pushed
+    return code
 
 
 @kernel
@@ -336,107 +339,6 @@ def push_power(source, state, count, power, budget):
     return 0
 
 
-@kernel
-def settle(state, count, power, report):
-    """Recompute the mass from the heights, and the values of both programs.
-
-    ``report`` gets the energy ``sum_e w_e |x_i - x_j|^q``, ``x'(Delta - T)``, the gap
-    ``sum_i x_i (T_i - m_i)`` and the largest excess of a node, all rounding counted in.
-    """
-    _, _, value, given, sink, _, start, length, _, to, weight, _, _, _ = state
-    n = count[0]
-    energy = linear = gap = 0.0
-    excess = -np.inf
-    for i in range(n):
-        value[i, 0] = given[i]
-    for i in range(n):
-        x = value[i, 1]
-        if x <= 0.0:
-            continue
-        linear += x * (given[i] - sink[i])
-        net = size = 0.0
-        for e in range(start[i], start[i] + length[i]):
-            j = to[e]
-            y = value[j, 1]
-            step = x - y
-            if power == 1.0:
-                flow = weight[e] * step
-            else:
-                flow = weight[e] * np.copysign(np.abs(step) ** power, step)
-            net += flow
-            size += np.abs(flow)
-            if y > 0.0:
-                energy += 0.5 * flow * step
-            else:
-                energy += flow * step
-                value[j, 0] += flow
-        held = given[i] - net
-        value[i, 0] = held
-        gap -= x * (held - sink[i])
-        # The bound of the measure: so many roundings of the largest partial sum.
-        radius = 2.3e-16 * ((length[i] + 40) * size + 2.0 * given[i])
-        excess = max(excess, held + radius - sink[i])
-    for i in range(n):
-        if value[i, 1] <= 0.0:
-            held = value[i, 0]
-            radius = 2.3e-16 * (sink[i] + 400.0) * (held - given[i])
-            excess = max(excess, held + radius - sink[i])
-    report[0] = energy
-    report[1] = linear
-    report[2] = gap
-    report[3] = excess
-
-
-@kernel
-def restart(state, count):
-    """Forget all heights and keep what is known of the graph."""
-    value, given, sink, flags = state[2], state[3], state[4], state[12]
-    for i in range(count[0]):
-        value[i, 0] = given[i]
-        value[i, 1] = 0.0
-        flags[i] = 0
-    count[2] = count[3] = count[7] = 0
-
-
-@kernel
-def narrow(state, count, band, empty_band):
-    """Set the band of every node, and its target one band below the sink."""
-    value, sink = state[2], state[4]
-    for i in range(count[0]):
-        width = band * sink[i] if sink[i] > 0 else empty_band
-        value[i, 2] = sink[i] - width
-        value[i, 3] = 0.99 * width  # a hundredth stays free for rounding
-
-
-@kernel
-def sweep(order, rank, state, total, cuts, volumes):
-    """Cut and volume of every prefix of an order of opened local nodes.
-
-    ``rank`` holds the position of each local node in the order, or its length.
-    Returns the position of the smallest conductance; ``total`` is the volume of the
-    graph, inf if unknown.
-    """
-    degree, start, length, to, weight = (
-        state[5], state[6], state[7], state[9], state[10],
-    )  # fmt: skip
-    cut = volume = 0.0
-    best, lowest = -1, np.inf
-    for k in range(order.shape[0]):
-        i = order[k]
-        within = 0.0
-        for e in range(start[i], start[i] + length[i]):
-            if rank[to[e]] < k:
-                within += weight[e]
-        cut += degree[i] - 2.0 * within
-        volume += degree[i]
-        cuts[k] = cut
-        volumes[k] = volume
-        smaller = min(volume, total - volume)
-        if smaller > 0.0 and cut < lowest * smaller:
-            best, lowest = k, cut / smaller
-    return best
-
-
 @on_warmup
 def compile_all():
     """Call every kernel that Python code calls once, as the solver does."""
@@ -453,15 +355,16 @@ def compile_all():
         np.zeros(2, dtype=np.int32), np.zeros(2), np.zeros(2, dtype=np.int32),
         np.zeros(2, dtype=np.uint8), np.zeros(2, dtype=np.int32),
     )  # fmt: skip
-    count, report = np.zeros(8, dtype=np.int64), np.zeros(4)
+    count = np.zeros(8, dtype=np.int64)
     meet(np.zeros(1, dtype=np.int64), np.array([1.5]), source, state, count)
     open_rows(np.zeros(1, dtype=np.int64), source, state, count)
-    enqueue(state, count)
     push(source, state, count, 1.6, 5, 10, 9.0)
     push_power(source, state, count, 0.5, 10)
-    settle(state, count, 1.0, report)
-    narrow(state, count, 0.01, 0.01)
-    restart(state, count)
     rehash(np.zeros((8, 2), dtype=np.int64), state[1], 2)
-    order = np.zeros(1, dtype=np.int64)
-    sweep(order, np.zeros(2, dtype=np.int64), state, np.inf, report, report.copy())
+
+
+@on_warmup
+def register_others():
+    """Load the package's other kernel files, whose kernels are compiled next."""
+    for name in ("build", "flow", "heights", "spectral"):
+        importlib.import_module(f"graphs._kernels_{name}")

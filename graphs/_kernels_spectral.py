@@ -20,17 +20,22 @@ def appr(state, count, alpha, eps, budget):
     """
     value, degree, start, length = state[2], state[5], state[6], state[7]
     to, weight, queue, flags = state[9], state[10], state[11], state[12]
-    mask = queue.shape[0] - 1
+    mask = np.uint64(queue.shape[0] - 1)
     settles = 2.0 * alpha / (1.0 + alpha)
     moves = (1.0 - alpha) / (1.0 + alpha)
-    while count[3] > 0:
-        if count[4] >= budget:
-            return 1
-        i = queue[count[2] & mask]
+    # Registers live in variables: through the array they would be reloaded each time.
+    head, waiting, pushes, work = np.uint64(count[2]), count[3], count[4], count[5]
+    code = 0
+    while waiting > 0:
+        if pushes >= budget:
+            code = 1
+            break
+        i = np.uint32(queue[head & mask])
         if start[i] < 0:
-            return 2
-        count[2] = (count[2] + 1) & mask
-        count[3] -= 1
+            code = 2
+            break
+        head += np.uint64(1)
+        waiting -= 1
         flags[i] &= 2
         r, d = value[i, 0], degree[i]
         if not r >= eps * d or d <= 0.0:
@@ -38,16 +43,20 @@ def appr(state, count, alpha, eps, budget):
         value[i, 0] = 0.0
         value[i, 1] += settles * r
         share = moves * r / d
-        for e in range(start[i], start[i] + length[i]):
-            j = to[e]
-            value[j, 0] += share * weight[e]
-            if flags[j] & 1 == 0 and value[j, 0] >= eps * degree[j]:
+        first, last = np.uint64(start[i]), np.uint64(start[i] + length[i])
+        for e in range(first, last):
+            j = np.uint32(to[e])
+            other = value[j, 0] + share * weight[e]
+            value[j, 0] = other
+            if other >= eps * degree[j] and flags[j] & 1 == 0:
                 flags[j] |= 1
-                queue[(count[2] + count[3]) & mask] = j
-                count[3] += 1
-        count[4] += 1
-        count[5] += length[i]
-    return 0
+                queue[(head + np.uint64(waiting)) & mask] = to[e]
+                waiting += 1
+        pushes += 1
+        work += length[i]
+    count[2], count[3] = np.int64(head & mask), waiting
+    count[4], count[5] = pushes, work
+    return code
 
 
 @kernel

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import graphs._measure_cut
+import graphs._measure_heat
+import graphs._measure_pagerank  # noqa: F401  (all three register problems)
 from farkas.certificate import CertificateError, Guarantee, Parameter
 from farkas.verification import ROUNDING, Measurement, problem
-from graphs import _measure_cut, _measure_pagerank  # noqa: F401  (they register)
 from graphs._measure_graph import (
     EPS,
     TINY,
@@ -382,7 +384,8 @@ def _cluster(
     occupied = _fsum(sink[inside])
     rival = 0.0
     shrinks = float(parameters.get("unknown_weight", 1.0)) <= 1
-    if parameters["sinks"] == "degree" and graph.unit and shrinks and occupied > 0:
+    counts = parameters["sinks"] == "degree" and graph.unit and shrinks
+    if counts and occupied > 0:
         rival = least_cut(_fsum(delta) - occupied) / occupied
     return {
         "conductance": phi,
@@ -390,6 +393,7 @@ def _cluster(
         "cut": cut,
         "cut_lower": least_cut(stuck),
         "conductance_lower": min(rival, 1.0),
+        "sinks_are_volumes": float(counts),
     }
 
 

@@ -4,9 +4,9 @@ For a reference set R the three minimise, over sets S with a positive denominato
 
     phi_R(S) = cut(S) / (vol(S & R) - theta vol(S - R))
 
-with ``theta = inf`` for MQI, which keeps S inside R. A flow with ``|f_e| <= w_e`` proves
-a lower bound: what leaves S is at most its cut, so if every node of R sends out at
-least ``a d_i`` net, and every other node takes in at most ``a theta d_i``, then
+with ``theta = inf`` for MQI, which keeps S inside R. A flow with ``|f_e| <= w_e``
+proves a lower bound: what leaves S is at most its cut, so if every node of R sends out
+at least ``a d_i`` net, and every other node takes in at most ``a theta d_i``, then
 ``cut(S) >= a (vol(S & R) - theta vol(S - R))`` for all S.
 
 Rounding may let a node take in slightly more. Then the interval holds for a theta that
@@ -32,7 +32,6 @@ from graphs._measure_graph import (
     nonnegative,
     segment_sums,
 )
-
 
 THETA_ROUNDING = 1e-9
 

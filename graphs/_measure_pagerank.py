@@ -1,4 +1,4 @@
-"""The arithmetic behind the certificates of PageRank and heat kernels, NumPy only.
+"""The arithmetic behind the certificates of PageRank, NumPy only.
 
 With ``u = D^-1 p`` the l1-regularised program (arXiv:1602.01886) reads::
 
@@ -8,8 +8,7 @@ With ``u = D^-1 p`` the l1-regularised program (arXiv:1602.01886) reads::
 It is alpha-strongly convex in ``z = D^(1/2) u``, so a subgradient of norm g in that
 metric proves the lower bound ``f - g^2 / (2 alpha)``. Without the penalty its gradient
 is the residual of ``(I - (1-alpha) W) p = alpha s`` with the lazy walk W, and the
-largest residual per degree bounds the error per degree, because W maps D to D. For the
-heat kernel the same holds level by level of its Taylor series (arXiv:1403.3148).
+largest residual per degree bounds the error per degree, because W maps D to D.
 """
 
 import math
@@ -38,7 +37,6 @@ from graphs._measure_graph import (
 )
 
 _CONSTANT = 16  # roundings besides those of the sums; a generous count of them
-_MOST_LEVELS = 1000
 
 ASSUMPTIONS = ("the graph is undirected",)
 
@@ -61,7 +59,7 @@ class Near(NamedTuple):
     border_unit: Array
 
 
-def _near(
+def read_near(
     data: Any,
     labels: Any,
     witness: Mapping[str, NDArray[Any]],
@@ -92,13 +90,14 @@ def _near(
     if not (degree[np.searchsorted(nodes, seeds)] > 0).all():
         raise CertificateError("a seed has no edges.")
     return Near(
-        data, graph, seeds, share, nodes, border, rows, inner, place, degree, border_degree,
+        data, graph, seeds, share, nodes, border, rows, inner, place, degree,
+        border_degree,
         (rows.counts + _CONSTANT) * EPS + 2 * rows.error,
         (border_counts + _CONSTANT) * EPS + 2 * rows.error,
     )  # fmt: skip
 
 
-def _walked(near: Near, u: Array) -> tuple[Array, Array, Array, Array]:
+def walked(near: Near, u: Array) -> tuple[Array, Array, Array, Array]:
     """Return ``A u`` on the nodes and on the border, with bounds on its rounding."""
     gain = near.rows.weights * np.repeat(u, near.rows.counts)
     there = np.abs(gain)
@@ -135,7 +134,7 @@ def _gradient(
 ) -> tuple[Array, Array, Array, Array]:
     """Gradient of the smooth part, on nodes and border, with rounding bounds."""
     lazy = (1.0 - alpha) / 2.0
-    into, error, out, out_error = _walked(near, u)
+    into, error, out, out_error = walked(near, u)
     own = (alpha + lazy) * near.degree * u
     gradient = own - lazy * into - alpha * s
     radius = np.abs(own) * near.unit + lazy * error
@@ -206,7 +205,7 @@ def _measure_l1(
     witness: Mapping[str, NDArray[Any]],
     parameters: Mapping[str, Parameter],
 ) -> Measurement:
-    near = _near(graph, labels, witness, parameters)
+    near = read_near(graph, labels, witness, parameters)
     u, s, alpha = _read(witness, near, parameters)
     rho = float(parameters["rho"])
     if not 0 <= rho < math.inf:
@@ -225,7 +224,7 @@ def _measure_l1(
     lonely = (near.degree == 0) & (slope > 0)
     if lonely.any() or ((near.border_degree == 0) & (border > 0)).any():
         raise CertificateError("a node without edges holds mass.")
-    square = _fsum(_per(slope**2, near.degree)) + _fsum(
+    square = exact_sum(_per(slope**2, near.degree)) + exact_sum(
         _per(border**2, near.border_degree)
     )
     square *= 1 + 1e-12
@@ -243,8 +242,8 @@ def _measure_l1(
         upper=upper,
         residuals={
             "subgradient": math.sqrt(square),
-            "sum": _fsum(near.degree * u),
-            **_cluster(near, witness, parameters),
+            "sum": exact_sum(near.degree * u),
+            **cluster_numbers(near, witness, parameters),
         },
         assumptions=ASSUMPTIONS,
     )
@@ -269,15 +268,15 @@ def _objective(
         -alpha * s * u,
         rho * alpha * d * np.abs(u),
     ]
-    error = sum(_fsum(np.abs(term) * near.unit) for term in terms)
-    return math.fsum(_fsum(term) for term in terms), error + len(energy) * TINY
+    error = sum(exact_sum(np.abs(term) * near.unit) for term in terms)
+    return math.fsum(exact_sum(term) for term in terms), error + len(energy) * TINY
 
 
 def _first_gain(near: Near, s: Array, alpha: float, rho: float) -> float:
     """Return what single steps at the seeds gain together, 1 if nothing."""
     d = near.degree
     push = np.maximum(alpha * s - rho * alpha * d, 0.0)
-    gain = _fsum(_per(push**2, d)) / (1 + alpha)
+    gain = exact_sum(_per(push**2, d)) / (1 + alpha)
     return gain if TINY < gain < math.inf else 1.0
 
 
@@ -342,159 +341,37 @@ def _measure_appr(
     witness: Mapping[str, NDArray[Any]],
     parameters: Mapping[str, Parameter],
 ) -> Measurement:
-    near = _near(graph, labels, witness, parameters)
+    near = read_near(graph, labels, witness, parameters)
     u, s, alpha = _read(witness, near, parameters)
     gradient, radius, beyond, beyond_error = _gradient(near, u, s, alpha)
     sizes = np.abs(gradient) + radius
     value = max(
-        _largest(sizes, near.degree, near.unit),
-        _largest(np.abs(beyond) + beyond_error, near.border_degree, near.border_unit),
+        largest_per_degree(sizes, near.degree, near.unit),
+        largest_per_degree(
+            np.abs(beyond) + beyond_error, near.border_degree, near.border_unit
+        ),
     )
     return Measurement(
         kind="error_per_degree",
         value=value / alpha * (1 + 4 * EPS),
         guarantee=Guarantee.GLOBAL,
         residuals={
-            "sum": _fsum(near.degree * u),
-            "residual_sum": -(_fsum(gradient) + _fsum(beyond)) / alpha,
-            **_cluster(near, witness, parameters),
+            "sum": exact_sum(near.degree * u),
+            "residual_sum": -(exact_sum(gradient) + exact_sum(beyond)) / alpha,
+            **cluster_numbers(near, witness, parameters),
         },
         assumptions=ASSUMPTIONS,
     )
 
 
-def _largest(sizes: Array, degree: Array, unit: Array) -> float:
+def largest_per_degree(sizes: Array, degree: Array, unit: Array) -> float:
     """Return the largest size per degree, slightly rounded up."""
     if ((degree == 0) & (sizes > 2 * TINY)).any():
         raise CertificateError("a node without edges holds mass.")
     return float((_per(sizes, degree) * (1 + unit)).max(initial=0.0))
 
 
-@problem("graphs.heat_kernel/1", data=("graph",))
-def measure_heat_kernel(
-    graph: Any,
-    *,
-    witness: Mapping[str, NDArray[Any]],
-    parameters: Mapping[str, Parameter],
-) -> Measurement:
-    """Proven error per degree of a heat kernel vector.
-
-    Parameters
-    ----------
-    graph : callable, sparse matrix or ndarray
-        See :func:`graphs._measure_graph.as_graph`.
-    witness : mapping
-        ``nodes`` (k,) increasing; ``levels`` (k, N + 1), the terms of the Taylor series
-        over the degrees, so that the vector is ``exp(-t) D sum_j levels_j``;
-        ``cluster``, ``seeds``, ``share``.
-    parameters : mapping
-        ``t`` and how to read the graph.
-
-    Returns
-    -------
-    Measurement
-        ``value`` bounds ``|h_i - x_i| / d_i`` over all nodes.
-
-    Raises
-    ------
-    CertificateError
-        If the witness is malformed.
-    """
-    return _measure_heat(graph, None, witness, parameters)
-
-
-@problem("graphs.label_heat_kernel/1", data=("graph", "labels"))
-def measure_label_heat_kernel(
-    graph: Any,
-    labels: Any,
-    *,
-    witness: Mapping[str, NDArray[Any]],
-    parameters: Mapping[str, Parameter],
-) -> Measurement:
-    """Proven error per degree of a heat kernel on label-weighted edges.
-
-    Parameters
-    ----------
-    graph, labels : ndarray or callable
-        Graph, and one label a node.
-    witness, parameters : mapping
-        See :func:`measure_heat_kernel`.
-
-    Returns
-    -------
-    Measurement
-    """
-    return _measure_heat(graph, labels, witness, parameters)
-
-
-def _measure_heat(
-    graph: Any,
-    labels: Any,
-    witness: Mapping[str, NDArray[Any]],
-    parameters: Mapping[str, Parameter],
-) -> Measurement:
-    near = _near(graph, labels, witness, parameters)
-    t = float(parameters["t"])
-    levels = np.asarray(witness["levels"], dtype=np.float64)
-    if not 0 < t <= 500:
-        raise CertificateError(f"t={t!r} must be positive, at most 500.")
-    if levels.ndim != 2 or len(levels) != len(near.nodes) or not levels.shape[1]:
-        raise CertificateError("levels must have one row a node.")
-    if not np.isfinite(levels).all() or levels.shape[1] > _MOST_LEVELS:
-        raise CertificateError("levels must be finite, at most a thousand columns.")
-    N = levels.shape[1] - 1
-    s = np.zeros(len(near.nodes))
-    s[np.searchsorted(near.nodes, near.seeds)] = near.share
-    psi = _taylor_weights(t, N)
-    # Residuals of level j + 1: t/(j+1) A levels_j - D levels_{j+1}, and s at level 0.
-    total = 0.0
-    arriving, error = s, np.abs(s) * 2 * EPS
-    out, out_error = np.zeros(len(near.border)), np.zeros(len(near.border))
-    for j in range(N + 1):
-        own = near.degree * levels[:, j]
-        rest = np.abs(arriving - own) + error + np.abs(own) * near.unit
-        rest += 2 * EPS * np.abs(arriving)
-        largest = max(
-            _largest(rest, near.degree, near.unit),
-            _largest(np.abs(out) + out_error, near.border_degree, near.border_unit),
-        )
-        total += psi[j] * largest
-        arriving, error, out, out_error = (
-            t / (j + 1) * part for part in _walked(near, levels[:, j])
-        )
-    # What arrives beyond the last level is the tail of the series of the true vector.
-    tail = _tail(t, N) * _largest(np.abs(s), near.degree, near.unit)
-    value = (math.exp(-t) * total + tail) * (1 + 1e-12)
-    return Measurement(
-        kind="error_per_degree",
-        value=value,
-        guarantee=Guarantee.GLOBAL,
-        residuals={
-            "sum": math.exp(-t) * _fsum((near.degree[:, None] * levels).ravel()),
-            **_cluster(near, witness, parameters),
-        },
-        assumptions=ASSUMPTIONS,
-    )
-
-
-def _taylor_weights(t: float, N: int) -> list[float]:
-    """Return ``psi_j = sum_{m=0}^{N-j} j! t^m / (m+j)!``, what a residual grows to."""
-    psi = [1.0] * (N + 1)
-    for j in range(N - 1, -1, -1):
-        psi[j] = 1.0 + psi[j + 1] * t / (j + 1)
-    return psi
-
-
-def _tail(t: float, N: int) -> float:
-    """Bound ``exp(-t) sum_{k>N} t^k / k!`` from above."""
-    k = N + 1
-    first = math.exp(k * math.log(t) - t - math.lgamma(k + 1))
-    if k + 1 > t:
-        return min(first / (1.0 - t / (k + 1)) * (1 + 1e-10), 1.0)
-    return 1.0
-
-
-def _cluster(
+def cluster_numbers(
     near: Near,
     witness: Mapping[str, NDArray[Any]],
     parameters: Mapping[str, Parameter],
@@ -518,7 +395,7 @@ def _cluster(
     return found
 
 
-def _fsum(terms: Array) -> float:
+def exact_sum(terms: Array) -> float:
     try:
         return math.fsum(terms)
     except (OverflowError, ValueError):

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, cg, splu
 
 from farkas.status import Status
-from graphs._kernels import restart
+from graphs._kernels_heights import restart
 from graphs.neighborhood import DEGREE, GIVEN, SINK, VALUE, Neighborhood
 from graphs.newton import solve_powers
 
@@ -65,7 +65,10 @@ def solve_active_set(run: "Run", scale: float) -> Status:
         if near.overfull(_FULL):
             return Status.INFEASIBLE
         width = margin * np.maximum(near.column(SINK), _unit(near))
-        x = _solve(near, which, width, run.p)
+        with np.errstate(all="ignore"):
+            x = _solve(near, which, width, run.p)
+        if not np.isfinite(x).all():
+            return Status.NUMERICAL
         restart(near.state, near.count)
         near.column(VALUE, 1)[which] = np.maximum(x, 0.0)
         run.settle()
@@ -87,7 +90,9 @@ def solve_active_set(run: "Run", scale: float) -> Status:
             if (settled and feasible) or margin >= _WIDEST_MARGIN:
                 return Status.STALLED
             patience, widened = _PATIENCE, True
-            margin = min(10 * margin, _WIDEST_MARGIN)  # rounding is wider than the margin
+            margin = min(
+                10 * margin, _WIDEST_MARGIN
+            )  # rounding is wider than the margin
         active[dropped] = False
         if not len(dropped):
             active |= entering
@@ -116,9 +121,7 @@ def _solve(near: Neighborhood, which: Ints, width: Array, p: float) -> Array:
     owner = np.repeat(np.arange(k), counts)
     inner = local[columns] >= 0
     d = near.column(DEGREE)[which]
-    A = csr_array(
-        (weights[inner], (owner[inner], local[columns[inner]])), shape=(k, k)
-    )
+    A = csr_array((weights[inner], (owner[inner], local[columns[inner]])), shape=(k, k))
     right = (near.column(GIVEN) - near.column(SINK) + width)[which]
     start = near.column(VALUE, 1)[which]
     keep = _anchored(A, d, start)
@@ -148,8 +151,12 @@ def _anchored(A: Any, d: Array, x: Array) -> Ints:
 
 
 def _linear(L: Any, b: Array) -> Array:
+    """Solve a positive definite system; NaN where floats do not suffice."""
     if L.shape[0] <= _DENSE_ENOUGH:
-        factor = splu(L)
+        try:
+            factor = splu(L)
+        except RuntimeError:  # exactly singular
+            return np.full(len(b), np.nan)
         x = factor.solve(b)
         return np.asarray(x + factor.solve(b - L @ x))
     diagonal = L.diagonal()

@@ -229,5 +229,3 @@ def _diffuse_all(jobs: list[tuple[Task, Any, Options]]) -> list[OptimizeResult]:
 def _is_numbers(X: Any) -> bool:
     array = X if hasattr(X, "ndim") else np.asarray(X)
     return bool(array.ndim == 1 and np.asarray(array).dtype.kind in "iu")
-
-

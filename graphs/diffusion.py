@@ -104,7 +104,7 @@ def flow_diffusion(
     rounding: str = "sweep",
     threshold: float = 0.0,
     solver: str = "auto",
-    omega: float = 1.6,
+    omega: float = 1.9,
     tol: float = 1e-3,
     max_iter: int = 1000,
     certificate: bool = True,
@@ -153,8 +153,8 @@ def flow_diffusion(
         Over-relaxed pushes, plain pushes, or linear systems on the support. ``"auto"``
         pushes, and solves when `tol` is below 1e-6 or small weights block the mass.
         For ``p > 2`` there is only pushing.
-    omega : float, default=1.6
-        Over-relaxation, strictly between 0 and 2.
+    omega : float, default=1.9
+        Over-relaxation that steps approach, strictly between 0 and 2.
     tol : float, default=1e-3
         Largest proven duality gap, relative to a proven lower bound of the optimum.
     max_iter : int, default=1000
@@ -390,9 +390,7 @@ def _finished(
     )
 
 
-def mint(
-    task: Task, best: Outcome, options: Options, data: Any = None
-) -> Certificate:
+def mint(task: Task, best: Outcome, options: Options, data: Any = None) -> Certificate:
     """Certify heights; ``data`` replaces the graph that is handed to the measure."""
     graph, weighting, sinks = task.graph, task.weighting, task.sinks
     nodes = np.union1d(np.union1d(best.nodes, best.cluster), task.seeds)

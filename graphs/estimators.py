@@ -44,8 +44,8 @@ class FlowDiffusionClustering(LocalClustering):
         The cluster is the best sweep cut, or the whole support.
     solver : {"auto", "sor", "push", "active_set"}, default="auto"
         Over-relaxed pushes, plain pushes, or linear systems on the support.
-    omega : float, default=1.6
-        Over-relaxation, strictly between 0 and 2.
+    omega : float, default=1.9
+        Over-relaxation that steps approach, strictly between 0 and 2.
     tol : float, default=1e-3
         Largest proven duality gap, relative to a proven lower bound of the optimum.
     max_iter : int, default=1000
@@ -116,7 +116,7 @@ class FlowDiffusionClustering(LocalClustering):
     --------
     >>> import farkas
     >>> from graphs import FlowDiffusionClustering, make_planted_cluster
-    >>> A, target = make_planted_cluster(n=200, k=20, p=0.6, q=0.01, random_state=0)
+    >>> A, target = make_planted_cluster(300, 20, 0.7, 0.005, r=0.05, random_state=0)
     >>> model = FlowDiffusionClustering(target_volume=300).fit(A, seeds=[3])
     >>> bool(model.score(A, target) > 0.8)
     True
@@ -135,7 +135,7 @@ class FlowDiffusionClustering(LocalClustering):
         gamma: Any = None,
         rounding: str = "sweep",
         solver: str = "auto",
-        omega: float = 1.6,
+        omega: float = 1.9,
         tol: float = 1e-3,
         max_iter: int = 1000,
         affinity: str = "auto",
@@ -291,5 +291,3 @@ class FlowDiffusionClustering(LocalClustering):
             searching=self.mass is None and self.target_volume is None,
             name=type(self).__name__,
         )  # fmt: skip
-
-

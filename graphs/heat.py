@@ -201,9 +201,7 @@ class _Series:
             new[:known] = old
             setattr(self, name, new)
         queued = self._queued()
-        self.ring = np.zeros(
-            1 << (rows * self.levels - 1).bit_length(), dtype=np.int64
-        )
+        self.ring = np.zeros(1 << (rows * self.levels - 1).bit_length(), dtype=np.int64)
         self.ring[: len(queued)] = queued
         self.place[0] = 0
 

@@ -162,7 +162,8 @@ def simple_local(
     --------
     >>> from graphs import check_graph, simple_local
     >>> edges = [[0, 1], [1, 2], [0, 2], [2, 3], [3, 4], [4, 5], [3, 5]]
-    >>> simple_local(check_graph(edges, affinity="edges"), [0, 1]).cluster.tolist()
+    >>> A = check_graph(edges, affinity="edges")
+    >>> simple_local(A, [0, 1], delta=0.05).cluster.tolist()
     [0, 1, 2]
     """
     check_number("delta", delta, low=0.0, inclusive="neither")

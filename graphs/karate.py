@@ -40,9 +40,7 @@ _OFFICER = (
 )  # fmt: skip
 
 
-def load_karate_club(
-    *, weighted: bool = False
-) -> tuple[csr_array, NDArray[np.bool_]]:
+def load_karate_club(*, weighted: bool = False) -> tuple[csr_array, NDArray[np.bool_]]:
     """Friendships in a karate club that split in two.
 
     Parameters

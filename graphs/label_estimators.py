@@ -46,8 +46,8 @@ class LabelFlowClustering(FlowDiffusionClustering):
         The cluster is the whole support, or the best sweep cut.
     solver : {"auto", "sor", "push", "active_set"}, default="auto"
         Over-relaxed pushes, plain pushes, or linear systems on the support.
-    omega : float, default=1.6
-        Over-relaxation, strictly between 0 and 2.
+    omega : float, default=1.9
+        Over-relaxation that steps approach, strictly between 0 and 2.
     tol : float, default=1e-3
         Largest proven duality gap, relative to a proven lower bound of the optimum.
     max_iter : int, default=1000
@@ -118,8 +118,9 @@ class LabelFlowClustering(FlowDiffusionClustering):
     --------
     >>> import numpy as np
     >>> from graphs import LabelFlowClustering, make_planted_cluster
-    >>> A, target = make_planted_cluster(n=300, k=40, p=0.3, q=0.01, random_state=0)
-    >>> attributes = target[:, None] + np.random.default_rng(0).normal(size=(300, 2)) / 2
+    >>> A, target = make_planted_cluster(300, 40, 0.3, 0.01, r=0.05, random_state=0)
+    >>> noise = np.random.default_rng(0).normal(size=(300, 2)) / 2
+    >>> attributes = target[:, None] + noise
     >>> model = LabelFlowClustering(target_volume=600, random_state=0)
     >>> model = model.fit(A, seeds=[0], attributes=attributes)
     >>> bool(model.score(A, target) > 0.8)
@@ -140,7 +141,7 @@ class LabelFlowClustering(FlowDiffusionClustering):
         gamma: Any = None,
         rounding: str = "support",
         solver: str = "auto",
-        omega: float = 1.6,
+        omega: float = 1.9,
         tol: float = 1e-3,
         max_iter: int = 1000,
         affinity: str = "auto",

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from farkas.base import check_number
-from graphs import _kernels
+from graphs import _kernels, _kernels_heights
 from graphs._measure_graph import Graph
 from graphs.weights import Weighting
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_FIRST_NODES, _FIRST_EDGES = 512, 4096
+_FIRST_NODES, _FIRST_EDGES = 2048, 16384
 
 # Registers of ``count``.
 NODES, EDGES, HEAD, WAITING, PUSHES, WORK, OPENED, PUSHED = range(8)
@@ -174,7 +174,7 @@ class Neighborhood:
         """Set the band of every node, met or not, to this share of its capacity."""
         empty = band * (self._mean or 1.0)
         self._scalars[4:] = band, empty
-        _kernels.narrow(self.state, self.count, band, empty)
+        _kernels_heights.narrow(self.state, self.count, band, empty)
 
     def pour(self, masses: Array) -> None:
         """Replace the source mass of the seeds; heights stay."""
@@ -297,5 +297,3 @@ def check_seeds(
     for weight in weights:
         check_number("seed_weights", float(weight), low=0.0, inclusive="neither")
     return nodes, weights[order] / weights.sum()
-
-

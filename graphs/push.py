@@ -8,7 +8,6 @@ feasible and its gap a proof, without a phase of repair.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,13 @@ from scipy.optimize import OptimizeResult
 from farkas.base import check_choice, check_number
 from farkas.history import Recorder
 from farkas.status import Status
-from graphs import _kernels
+from graphs import _kernels, _kernels_heights
 from graphs.active_set import solve_active_set
 from graphs.neighborhood import (
     DEGREE,
     EDGES,
     GIVEN,
     NODE,
-    PUSHED,
     PUSHES,
     SINK,
     VALUE,
@@ -41,11 +39,14 @@ FIRST_BAND = 0.01
 LARGEST_BAND = 0.02  # beyond, mass and band may not fit into a component together
 # A component filled to more than this share is refused: nothing would stay local.
 CAPACITY_SHARE = 0.95
-# Steps are over-relaxed once nodes have pushed this often on average: on fast mixing
-# graphs over-relaxation costs more than it saves (measured).
-PATIENCE = 5
+# Over-relaxation grows with the mean number a of pushes of a node, like a / (a + 6):
+# fast mixing graphs are done before it could cost more than it saves (measured).
+PATIENCE = 6.0
 # Capacity of the nodes that may push, over the mass, before over-relaxation gives way.
 EXCURSION = 2.0
+# Edge visits over known edges after which smooth errors are taken for the reason, and
+# the steps of conjugate gradients that then follow: they cost a sixth of pushes.
+SOLVE_AFTER, CONJUGATE_STEPS = 8, 200
 # Edge visits over pushed volume beyond which small weights are taken for the reason.
 SLOW = 500
 SLOW_POWER = 50  # for p > 2, where a push is a search and Newton pays much sooner
@@ -66,7 +67,7 @@ class Options:
     rounding: str = "sweep"
     threshold: float = 0.0
     solver: str = "auto"
-    omega: float = 1.6
+    omega: float = 1.9
     tol: float = 1e-3
     max_iter: int = 1000
     certificate: bool = True
@@ -103,6 +104,7 @@ class Run:
     stuck: bool = False  # the excess sits at a node without edges
     interrupted: bool = False
     recorded: int = 0  # rounds of earlier masses
+    solved: int = 0  # edge visits at the last conjugate gradients
     nit: int = 0
     round_size: int = _FIRST_ROUND
     report: Array = dataclasses.field(default_factory=lambda: np.zeros(4))
@@ -158,7 +160,9 @@ class Run:
 
     def settle(self) -> None:
         """Recompute mass, values and gap from the heights."""
-        _kernels.settle(self.near.state, self.near.count, self.power, self.report)
+        _kernels_heights.settle(
+            self.near.state, self.near.count, self.power, self.report
+        )
 
     def aim(self, band: float) -> None:
         """Choose the width of the target and queue what lies outside."""
@@ -166,12 +170,22 @@ class Run:
         self.near.narrow(band)
         if self.p > 2:
             self.again()  # steps for p > 2 only raise heights
-        _kernels.enqueue(self.near.state, self.near.count)
+        _kernels_heights.enqueue(self.near.state, self.near.count)
 
     def again(self) -> None:
         """Start from zero heights on the rows that are known."""
-        _kernels.restart(self.near.state, self.near.count)
-        _kernels.enqueue(self.near.state, self.near.count)
+        _kernels_heights.restart(self.near.state, self.near.count)
+        _kernels_heights.enqueue(self.near.state, self.near.count)
+
+    def smooth(self) -> None:
+        """Run conjugate gradients on the support, if pushes have taken long."""
+        count = self.near.count
+        if count[WORK] - self.solved <= SOLVE_AFTER * count[EDGES]:
+            return
+        _kernels_heights.conjugate(self.near.state, count, CONJUGATE_STEPS)
+        self.settle()
+        _kernels_heights.enqueue(self.near.state, count)
+        self.solved = int(count[WORK])
 
     def record(self, gap: float) -> bool:
         """Note where the run stands; False if the callback asks to stop."""
@@ -217,6 +231,7 @@ def solve(run: Run) -> Status:
     linear = options.solver == "active_set" or (
         options.solver == "auto" and options.tol < ACTIVE_SET_TOL
     )
+    run.solved = int(near.count[WORK])
     run.aim(run.band)
     while run.nit < options.max_iter:
         # 1. A round of pushes; rounds grow, so that their overhead does not.
@@ -232,7 +247,7 @@ def solve(run: Run) -> Status:
             return Status.INFEASIBLE
         # 2. Where do we stand?
         run.settle()
-        idle = code == _DONE and not _kernels.enqueue(near.state, near.count)
+        idle = code == _DONE and not _kernels_heights.enqueue(near.state, near.count)
         if not np.isfinite(run.report).all():
             return Status.NUMERICAL
         gap = float(run.report[2]) if idle and run.report[3] <= 0 else math.inf
@@ -241,7 +256,10 @@ def solve(run: Run) -> Status:
         goal = SAFETY * options.tol * max(scale, run.dual)
         if gap <= goal and not linear:
             return Status.CONVERGED
-        # 3. Solve linear systems, or aim closer to the sinks.
+        # 3. Pushes are slow on smooth errors: conjugate gradients on the support.
+        if options.solver == "auto" and run.p == 2 and not idle:
+            run.smooth()
+        # 4. Solve linear systems, or aim closer to the sinks.
         patience = SLOW if run.p == 2 else SLOW_POWER
         slow = near.count[WORK] > patience * max(1, near.count[EDGES])
         if (linear and idle) or (options.solver in ("auto", "active_set") and slow):

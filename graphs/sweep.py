@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 from scipy.sparse import issparse
 
-from graphs import _kernels
+from graphs import _kernels_heights
 from graphs._measure_graph import conductance_of, cut_and_volume
 from graphs.graph import check_graph
 from graphs.neighborhood import DEGREE, NODE, VALUE, Neighborhood, Sinks
@@ -53,7 +53,7 @@ def sweep_near(near: Neighborhood, score: Array, total: float) -> Sweep:
     rank = np.full(near.size, k)
     rank[order] = np.arange(k)
     cuts, volumes = np.empty(k), np.empty(k)
-    best = _kernels.sweep(order, rank, near.state, total, cuts, volumes)
+    best = _kernels_heights.sweep(order, rank, near.state, total, cuts, volumes)
     smaller = np.minimum(volumes, total - volumes)
     # Where nothing is left on one side there is no cut to speak of.
     phi = np.divide(cuts, smaller, out=np.ones(k), where=smaller > 0)
@@ -193,9 +193,7 @@ def members(cluster: ArrayLike, n: int) -> Ints:
     array = np.asarray(cluster)
     if array.dtype == bool:
         if array.shape != (n,):
-            raise ValueError(
-                f"cluster as a mask needs {n} entries, got {array.shape}."
-            )
+            raise ValueError(f"cluster as a mask needs {n} entries, got {array.shape}.")
         return np.flatnonzero(array)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError("cluster must be a vector of node numbers, or a mask.")

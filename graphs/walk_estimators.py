@@ -89,7 +89,7 @@ class PageRankClustering(LocalClustering):
     Examples
     --------
     >>> from graphs import PageRankClustering, make_planted_cluster
-    >>> A, target = make_planted_cluster(n=200, k=20, p=0.6, q=0.01, random_state=0)
+    >>> A, target = make_planted_cluster(300, 20, 0.7, 0.005, r=0.05, random_state=0)
     >>> model = PageRankClustering().fit(A, seeds=[3])
     >>> bool(model.score(A, target) > 0.8)
     True
@@ -242,7 +242,7 @@ class HeatKernelClustering(LocalClustering):
     Examples
     --------
     >>> from graphs import HeatKernelClustering, make_planted_cluster
-    >>> A, target = make_planted_cluster(n=200, k=20, p=0.6, q=0.01, random_state=0)
+    >>> A, target = make_planted_cluster(300, 20, 0.7, 0.005, r=0.05, random_state=0)
     >>> model = HeatKernelClustering().fit(A, seeds=[3])
     >>> bool(model.score(A, target) > 0.8)
     True

@@ -32,21 +32,84 @@ def run_gates(re, im, ops, phis, columns, ure, uim, reverse):
 
 
 @kernel
-def walk(re, im, yre, yim, ops, phis, columns, sign, ure, uim, slopes, reverse, before):
+def walk(re, im, yre, yim, ops, phis, columns, sign, ure, uim, slopes, reverse):
     """Apply gates to a state and a co-state; add ``Im <y| g |s>`` to ``slopes[g]``.
 
-    ``slopes[g]`` is left alone where ``ops[g, 6]`` is zero. With ``before`` the slope
-    is taken before the gate is applied, else after it.
+    ``slopes[g]`` is left alone where ``ops[g, 6]`` is zero. A rotation commutes with
+    its generator, so it does not matter whether the slope is taken before or after.
     """
     G = ops.shape[0]
     for step in range(G):
         g = G - 1 - step if reverse else step
-        if before and ops[g, 6]:
+        if ops[g, 6] and ops[g, 0] == ROTATION and ops[g, 4] < 0:
+            c, s = np.cos(phis[g] / 2), np.sin(phis[g] / 2)
+            x, z, control = ops[g, 1], ops[g, 2], ops[g, 3]
+            slopes[g] += _rotate_both(re, im, yre, yim, x, z, control, c, s)
+            continue
+        if ops[g, 6]:
             slopes[g] += _slope(re, im, yre, yim, ops[g])
         _apply(re, im, ops[g], phis[g], columns, sign, ure, uim)
         _apply(yre, yim, ops[g], phis[g], columns, sign, ure, uim)
-        if not before and ops[g, 6]:
-            slopes[g] += _slope(re, im, yre, yim, ops[g])
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _rotate_both(re, im, yre, yim, x, z, control, c, s):
+    """Rotate a state and a co-state in one pass, and return their slope."""
+    B = re.shape[1]
+    ys = _count(x & z) % 4
+    total = 0.0
+    for b in range(re.shape[0]):
+        if b & control != control:
+            continue
+        pb = -1.0 if _parity(b & z) else 1.0
+        if x == 0:
+            t, part = pb * s, 0.0
+            for k in range(B):
+                u, v, p, q = re[b, k], im[b, k], yre[b, k], yim[b, k]
+                part += p * v - q * u
+                re[b, k] = c * u + t * v
+                im[b, k] = c * v - t * u
+                yre[b, k] = c * p + t * q
+                yim[b, k] = c * q - t * p
+            total += pb * part
+            continue
+        a = b ^ x
+        if a < b:
+            continue
+        pa = -1.0 if _parity(a & z) else 1.0
+        part = 0.0
+        if ys % 2 == 1:
+            f = s if ys == 1 else -s
+            ta, tb = f * pa, f * pb
+            for k in range(B):
+                u, v, p, q = re[b, k], im[b, k], re[a, k], im[a, k]
+                e, f2, g, h = yre[b, k], yim[b, k], yre[a, k], yim[a, k]
+                part += pb * (g * u + h * v) + pa * (e * p + f2 * q)
+                re[b, k] = c * u + ta * p
+                im[b, k] = c * v + ta * q
+                re[a, k] = c * p + tb * u
+                im[a, k] = c * q + tb * v
+                yre[b, k] = c * e + ta * g
+                yim[b, k] = c * f2 + ta * h
+                yre[a, k] = c * g + tb * e
+                yim[a, k] = c * h + tb * f2
+        else:
+            f = s if ys == 0 else -s
+            ta, tb = f * pa, f * pb
+            for k in range(B):
+                u, v, p, q = re[b, k], im[b, k], re[a, k], im[a, k]
+                e, f2, g, h = yre[b, k], yim[b, k], yre[a, k], yim[a, k]
+                part += pb * (g * v - h * u) + pa * (e * q - f2 * p)
+                re[b, k] = c * u + ta * q
+                im[b, k] = c * v - ta * p
+                re[a, k] = c * p + tb * v
+                im[a, k] = c * q - tb * u
+                yre[b, k] = c * e + ta * h
+                yim[b, k] = c * f2 - ta * g
+                yre[a, k] = c * g + tb * f2
+                yim[a, k] = c * h - tb * e
+        total += part
+    return -total if ys >= 2 else total
 
 
 @kernel
@@ -321,7 +384,7 @@ def _warm_up():
     run_gates(re, im, ops, np.zeros(2), columns, unit, 0 * unit, False)
     walk(
         re, im, re.copy(), im.copy(), ops, np.zeros(2), columns, 1.0, unit, 0 * unit,
-        np.zeros(2), False, False,
+        np.zeros(2), False,
     )  # fmt: skip
     pairs = np.array([[0, 1]])
     phase_states(np.zeros((2, 2)), pairs, np.zeros((1, 2)), 2, re, im)

@@ -204,6 +204,7 @@ def readout_from(
         stochastic = R.shape == (n, 2, 2) and (R >= 0).all()
         if not stochastic or not np.abs(R.sum(axis=1) - 1).max() <= _SUM:
             raise CertificateError("readout_error must hold column-stochastic 2 x 2.")
+        R = R / R.sum(axis=1, keepdims=True)
         for q in range(n):  # E(b) = sum_b' c(b') prod_q R_q[b'_q, b_q]
             T = effects.reshape(n_classes, -1, 2, 2**q)
             effects = np.einsum("cajb,ji->caib", T, R[q]).reshape(n_classes, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from quantum.circuit import GateTable, table_from_rows
@@ -10,6 +11,7 @@ ANSAETZE = ("efficient_su2", "real_amplitudes")
 ENTANGLEMENTS = ("full", "linear", "reverse_linear", "circular", "sca", "pairwise")
 
 
+@functools.lru_cache(maxsize=32)
 def ansatz_table(name: str, n: int, reps: int, entanglement: str) -> GateTable:
     """Return the gates of ``efficient_su2`` or ``real_amplitudes``.
 

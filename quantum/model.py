@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ Integers = NDArray[np.int64]
 
 # States of more samples than fit into this many bytes are processed in blocks.
 MAX_MEMORY = 2**30
+# Encoded states, final states, co-states and what the gates need in between.
+_COPIES = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +68,8 @@ class CircuitModel:
         """Return the exact simulator of the rows of X."""
         if self.device == "cuda":
             return self._on_device(X)
+        if len(X) > (rows := self.rows_at_once()):
+            return BlockSimulator(self, X, rows)
         if not self.reuploading:
             planes = self.encoding.planes(X)
             return Simulator(table=self.table, readout=self.readout, planes=planes)
@@ -76,6 +81,10 @@ class CircuitModel:
             angles=whole.angles(X),
         )  # fmt: skip
 
+    def rows_at_once(self) -> int:
+        """Return how many rows fit into ``MAX_MEMORY``, with their working copies."""
+        return max(1, MAX_MEMORY // (_COPIES * 16 * 2**self.n))
+
     def _on_device(self, X: Array) -> Any:
         from farkas.backend import get_namespace
         from quantum._array import ArraySimulator
@@ -86,13 +95,8 @@ class CircuitModel:
         )
 
     def outputs(self, X: Array, theta: Array) -> Array:
-        """Return the exact outputs (C, N), in blocks that fit the memory."""
-        step = max(1, MAX_MEMORY // (4 * 16 * 2**self.n))
-        parts = [
-            self.simulator(X[first : first + step]).outputs(theta)
-            for first in range(0, len(X), step)
-        ]
-        return np.concatenate(parts, axis=1)
+        """Return the exact outputs (C, N)."""
+        return self.simulator(X).outputs(theta)
 
     def probabilities(self, outputs: Array) -> Array:
         """Return class probabilities (N, K) from outputs of an interpretation."""
@@ -133,6 +137,62 @@ class CircuitModel:
 
 
 _PROBES, _VANISHING = 3, 1e-12
+
+
+class BlockSimulator:
+    """Simulator of more rows than fit into memory: encodes them anew, in blocks.
+
+    Parameters
+    ----------
+    model : CircuitModel
+        The circuit.
+    X : ndarray of shape (N, m)
+        Data.
+    rows : int
+        Rows in a block.
+    """
+
+    def __init__(self, model: CircuitModel, X: Array, rows: int) -> None:
+        self.model, self.X, self.rows = model, X, rows
+        self.nfev = self.njev = 0
+
+    def _blocks(self) -> Iterator[tuple[slice, Any]]:
+        for first in range(0, len(self.X), self.rows):
+            part = slice(first, first + self.rows)
+            yield part, self.model.simulator(self.X[part])
+
+    def outputs(self, theta: Array) -> Array:
+        """Return the outputs (C, N)."""
+        self.nfev += 1
+        found = [simulator.outputs(theta) for _, simulator in self._blocks()]
+        return np.concatenate(found, axis=1)
+
+    def outputs_many(self, thetas: Array) -> Array:
+        """Return the outputs (T, C, N) at several parameter vectors (T, P)."""
+        self.nfev += len(thetas)
+        found = [simulator.outputs_many(thetas) for _, simulator in self._blocks()]
+        return np.concatenate(found, axis=2)
+
+    def value_and_gradient(
+        self, theta: Array, loss: Loss, y: Integers, s: Array
+    ) -> tuple[float, Array]:
+        """Return the mean loss and its exact gradient (P,)."""
+        self.nfev += 1
+        self.njev += 1
+        value, gradient = 0.0, np.zeros(self.model.table.n_parameters)
+        for part, simulator in self._blocks():
+            f, g = simulator.value_and_gradient(theta, loss, y[part], s[part])
+            value, gradient = value + f, gradient + g
+        return value, gradient
+
+    @property
+    def planes(self) -> Array:
+        """Refuse what needs all states at once."""
+        raise ValueError(
+            f"the states of {len(self.X)} rows on {self.model.n} qubits exceed "
+            f"{MAX_MEMORY / 2**30:g} GiB; choose an optimizer without batches and "
+            "metric."
+        )
 
 
 def merge_rows(X: Array, y: Integers, s: Array) -> tuple[Array, Integers, Array]:

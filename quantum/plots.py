@@ -1,7 +1,7 @@
 """Figures: losses above their floor, optimizer races, circuits on the Bloch sphere.
 
-matplotlib is the extra ``farkas[plot]``. Every function draws on the axes it gets, or on
-new ones, and returns them.
+matplotlib is the extra ``farkas[plot]``. Every function draws on the axes it gets, or
+on new ones, and returns them.
 """
 
 from __future__ import annotations

@@ -178,14 +178,25 @@ class _Multiplicative:
     barrier = 0.0
 
     def __init__(self, program: _Program, tol: float) -> None:
-        self.program, self.tol = program, tol
+        self.program, self.tol, self.damping = program, tol, 0.0
         self.values: list[float] = []
 
     def step(self, M: Complex, P: Array) -> Complex:
         G = self.program.gradients(M, P)
         # Adding the same multiple of I to all gradients changes nothing: sum M_c = I.
         shift = max(0.0, float(np.linalg.eigvalsh(G).max()))
-        R = shift * np.eye(self.program.k) - G
+        before = self.program.value(M, P)
+        for _ in range(30):
+            # A larger multiple makes a shorter step, short enough for the loss to fall.
+            trial = self._moved(M, (shift + self.damping) * np.eye(self.program.k) - G)
+            after = self.program.value(trial, self.program.outputs(trial))
+            if after <= before + 1e-14:
+                self.damping *= 0.5
+                return trial
+            self.damping = max(2.0 * self.damping, 0.1 * float(np.abs(G).max()))
+        return M
+
+    def _moved(self, M: Complex, R: Complex) -> Complex:
         moved = R @ M @ R
         v, V = np.linalg.eigh(moved.sum(axis=0))
         v = np.maximum(v, np.finfo(float).eps * v.max())

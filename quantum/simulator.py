@@ -62,6 +62,9 @@ class Simulator:
         low = self.table.lowered
         self._ops, self._matrices = low.ops, low.matrices
         self._signs = low.transpose
+        trained = self.table.occurrences()
+        self._parameters = self.table.gates[trained, 4]
+        self._coefficients = self.table.angles[trained, 0]
         # Rows with the same weight 0 need not be computed; of two complementary sets
         # of rows with weights 0 and 1 the smaller is taken.
         w = self.weights
@@ -118,7 +121,7 @@ class Simulator:
         """Return the outputs (C, N): ``p_1``, or every ``p_c``, or an expectation."""
         self.nfev += 1
         if self.order == "rows":
-            return self._read(self._project(self._transposed(theta)))
+            return self._read(self._project(self._transposed(self._signed(theta))))
         planes = self._final(theta)
         return self._read_planes(planes)
 
@@ -133,7 +136,9 @@ class Simulator:
         found = []
         for first in range(0, T, step):
             some = thetas[first : first + step]
-            blocks = [_real_block(self._transposed(theta)) for theta in some]
+            blocks = [
+                _real_block(self._transposed(self._signed(theta))) for theta in some
+            ]
             A = self._tall @ np.concatenate(blocks, axis=1)
             found += [self._read(part) for part in np.split(A, len(some), axis=1)]
         return np.array(found)
@@ -154,7 +159,8 @@ class Simulator:
         )  # fmt: skip
 
     def _by_rows(self, theta: Array, top: Any) -> tuple[float, Array]:
-        K = self._transposed(theta)
+        signed = self._signed(theta)
+        K = self._transposed(signed)
         A = self._project(K)
         value, w = top(self._read(A))
         # C[a, j] = sum_i conj(Psi_ia) w_i A_ij, in real arithmetic.
@@ -171,11 +177,10 @@ class Simulator:
         np.add(C[:d, :r], C[d:, r:], out=Y[0])
         np.subtract(C[:d, r:], C[d:, :r], out=Y[1])
         slopes = np.zeros(len(self._ops))
-        phis = self.table.phis(theta)
         # Multiplying by conj(U_k) undoes the transposed gate k.
         _kernels.walk(
-            K[0], K[1], Y[0], Y[1], self._ops, -self._signs * phis, self._none, 1.0,
-            *self._parts["conjugate"], slopes, False, False,
+            K[0], K[1], Y[0], Y[1], self._ops, -signed, self._none, 1.0,
+            *self._parts["conjugate"], slopes, False,
         )  # fmt: skip
         return value, self._gather(slopes * self._signs)
 
@@ -183,15 +188,18 @@ class Simulator:
         S = self._final(theta)
         T = self._in_basis(S)
         value, w = top(self._read_planes(S, T))
-        per_row = self.weights.T @ w  # (d, N)
-        Y = T * per_row
+        if self._rows_are_plain:
+            Y = np.zeros_like(T)
+            Y[:, self._rows] = T[:, self._rows] * (self._flip * w[0])
+        else:
+            Y = T * (self.weights.T @ w)
         if self._basis is not None:
             Y = _multiply(self._basis.conj().T, Y)
         slopes = np.zeros(len(self._ops))
         phis = self.table.phis(theta)
         _kernels.walk(
             S[0], S[1], Y[0], Y[1], self._ops, -phis, self._columns, -1.0,
-            *self._parts["adjoint"], slopes, True, True,
+            *self._parts["adjoint"], slopes, True,
         )  # fmt: skip
         return value, self._gather(slopes)
 
@@ -200,20 +208,19 @@ class Simulator:
         return len(self._rows) < self.weights.shape[1]
 
     def _gather(self, slopes: Array) -> Array:
-        gradient = np.zeros(self.n_parameters)
         trained = self.table.occurrences()
-        np.add.at(
-            gradient,
-            self.table.gates[trained, 4],
-            self.table.angles[trained, 0] * slopes[trained],
-        )
-        return gradient
+        weights = self._coefficients * slopes[trained]
+        return np.bincount(self._parameters, weights, minlength=self.n_parameters)
 
-    def _transposed(self, theta: Array) -> Array:
-        """Transposed rows of the unitary, (2, d, r)."""
+    def _signed(self, theta: Array) -> Array:
+        """Angles of the transposed gates."""
+        return self._signs * self.table.phis(theta)
+
+    def _transposed(self, signed: Array) -> Array:
+        """Transposed rows of the unitary (2, d, r) from the angles of its gates."""
         K = self._start.copy()
         _kernels.run_gates(
-            K[0], K[1], self._ops, self._signs * self.table.phis(theta), self._none,
+            K[0], K[1], self._ops, signed, self._none,
             *self._parts["transposed"], True,
         )  # fmt: skip
         return K

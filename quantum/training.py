@@ -214,7 +214,8 @@ def _particular(
 
 def _widened(callback: Callable[..., Any], objective: Objective) -> Callable[..., None]:
     def with_all_weights(intermediate_result: OptimizeResult) -> None:
-        intermediate_result.x = objective.weights(intermediate_result.x)
+        x = intermediate_result.x = objective.weights(intermediate_result.x)
+        intermediate_result.state = {**intermediate_result.state, "x": x}
         callback(intermediate_result=intermediate_result)
 
     return with_all_weights

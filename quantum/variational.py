@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,12 @@ from quantum.circuit import GateTable
 from quantum.compile import compile_circuit
 from quantum.encodings import Encoding, check_size, make_encoding
 from quantum.model import CircuitModel
-from quantum.objectives import Objective, SampledObjective, ShotSampler
+from quantum.objectives import (
+    MAX_SIMULATED,
+    Objective,
+    SampledObjective,
+    ShotSampler,
+)
 from quantum.primitives import PrimitiveRunner
 from quantum.readout import Readout, class_table, observable_words
 from quantum.reuploading import reuploading_table
@@ -54,6 +60,11 @@ class VariationalFit:
             2 + self.n_restarts
         )
         objective = self._objective(model, X, index, s, shots)
+        if not len(objective.live):
+            raise ValueError(
+                "no weight of this circuit changes what is read; use another ansatz, "
+                "interpret or observable."
+            )
         starts = self._starts(model, objective, first)
         callback = self._callbacks(X, y, model)
         result = train(
@@ -66,7 +77,14 @@ class VariationalFit:
         self.nfev_, self.optimizer_result_ = result.nfev, result
         self.idle_parameters_ = objective.idle
         certificate = None
-        if self.certify is not False:
+        if self.backend is not None and model.n > MAX_SIMULATED:
+            warnings.warn(
+                f"n={model.n} qubits exceed {MAX_SIMULATED}, up to which circuits on a "
+                "backend are simulated: there is no certificate; use certify=False.",
+                UserWarning,
+                stacklevel=4,
+            )
+        elif self.certify is not False:
             certificate = certify_circuit(
                 model, X, y, index, result.x, s / s.sum(), level=self.certify,
                 tolerance=self.tol, weighted=weighted,
@@ -113,7 +131,8 @@ class VariationalFit:
             reps=self.feature_map_reps, entanglement=self.feature_map_entanglement,
             n_qubits=self.n_qubits,
         )  # fmt: skip
-        check_size(encoding.n, len(X))
+        if self.backend is None:
+            check_size(encoding.n, len(X))
         table = ansatz_of(
             self.ansatz, encoding, reps=self.ansatz_reps, entanglement=self.entanglement
         )

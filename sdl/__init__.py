@@ -5,11 +5,11 @@ from typing import Any
 
 _EXPORTS = {
     "SDLClassifier": "estimators",
-    "bcd": "bcd",
+    "bcd": "block_descent",
     "dual_bound": "bounds",
     "encode": "encoding",
     "fantope_bound": "fantope",
-    "lpgd": "lpgd",
+    "lpgd": "lifted",
     "make_sdl_classification": "datasets",
     "sandwich_bound": "bounds",
 }

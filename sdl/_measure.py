@@ -30,7 +30,14 @@ from scipy.special import xlogy
 
 from farkas.certificate import CertificateError, Guarantee, Parameter
 from farkas.verification import ROUNDING, Measurement, problem
-from sdl._measure_data import EPS, Array, Problem, frobenius, problem_of
+from sdl._measure_data import (
+    BLOCK_SUM,
+    EPS,
+    Array,
+    Problem,
+    frobenius,
+    problem_of,
+)
 from sdl._measure_spectrum import tail_of_spectrum
 from sdl._measure_stationarity import Factors, check_constraints, stationarity
 
@@ -233,7 +240,7 @@ def _reconstruction(task: Problem, W: Array, H: Array) -> tuple[float, float]:
         cross = math.fsum(task.v * np.sum(H * (task.X @ W), axis=1))
         inner = math.fsum(task.v * np.sum((H @ (W.T @ W)) * H, axis=1))
         value = max(task.square - 2.0 * cross + inner, 0.0)
-        return value, (W.shape[0] + 2 * r + 8) * EPS * size * size
+        return value, (W.shape[0] + 3 * r + 2 * BLOCK_SUM) * EPS * size * size
     rows = []
     for start in range(0, len(H), 512):
         part = slice(start, start + 512)
@@ -250,7 +257,7 @@ def dual_bound_of(task: Problem, dual: Array) -> tuple[float, float]:
     """Return a proven lower bound of F, and the eigengap of the matrix S.
 
     The dual point is first moved into its constraints; where that is impossible it is
-    replaced by zero, which is always feasible.
+    replaced by zero, which is always feasible. The bound is never negative.
     """
     repaired = None
     if task.nu > 0 or task.model == "filter":
@@ -272,7 +279,8 @@ def dual_bound_of(task: Problem, dual: Array) -> tuple[float, float]:
         g = g + frobenius(free) * remainder
         used += float(np.sum(g * g)) / (2.0 * task.nu_c)
     bound = entropy + tail - used * (1.0 + ROUNDING)
-    return bound - ROUNDING * abs(bound), eigengap
+    # No term of F is negative.
+    return float(np.maximum(bound - ROUNDING * abs(bound), 0.0)), eigengap
 
 
 def _score_block(task: Problem, alpha: Array, remainder: float) -> tuple[Array, float]:
@@ -403,7 +411,7 @@ def _singular_values(block: Array) -> float | None:
     if block.shape[0] < block.shape[1]:
         return None
     if block.shape[1] == 1:
-        return frobenius(block) * (1.0 - ROUNDING) or None
+        return frobenius(block) * (1.0 - 2 * BLOCK_SUM * EPS) or None
     values = np.linalg.svd(block, compute_uv=False)
     smallest = float(values[-1] - sum(block.shape) * EPS * values[0])
     return smallest if smallest > WELL_POSED * values[0] else None

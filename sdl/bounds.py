@@ -81,8 +81,8 @@ def sandwich_bound(X: Any, Y: ArrayLike, r: int, **problem: Any) -> Sandwich:
     """Enclose the optimum of the filter model by one logistic regression and one SVD.
 
     ``LR* + xi sum_{i>r} s_i^2 <= optimum <= LR* + xi sum_{i>r-K} s_i^2`` with singular
-    values ``s_i`` of the weighted X and LR* the optimum of the ridge logistic regression
-    on X; its duality gap is allowed for. The upper side needs ``r >= K``.
+    values ``s_i`` of the weighted X and LR* the optimum of the ridge logistic
+    regression on X; its duality gap is allowed for. The upper side needs ``r >= K``.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def make_sdl_classification(
     noise : float, default=0.1
         Standard deviation of the noise on X.
     nonnegative : bool, default=False
-        Whether W is |N(0, 1)| and H uniform on [0, 1] instead of orthonormal and normal.
+        Whether W is |N(0, 1)| and H uniform on [0, 1], not orthonormal and normal.
     strength : float, default=3.0
         Size of the coefficients.
     positive_rate : float, optional

@@ -351,7 +351,9 @@ def refine(
         if space.size != len(program.g):
             return factors, search.dual
         # both bases are eigenbases of G: go through the features, where they agree
-        change = np.linalg.lstsq(space.all_features(), program.basis @ leading, rcond=None)[0]
+        change = np.linalg.lstsq(
+            space.all_features(), program.basis @ leading, rcond=None
+        )[0]
         Q = np.linalg.qr(change)[0]
     else:
         Q = np.linalg.qr(root * (program.basis @ leading))[0]

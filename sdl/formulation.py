@@ -313,7 +313,7 @@ def _class_weights(
 
 
 def _refuse_lonely_penalties(parameters: Mapping[str, Parameter]) -> None:
-    """A penalty on one factor alone is scaled away by the other: no minimiser exists."""
+    """Refuse a penalty on one factor that the other can scale away."""
     for one, other, bound in (
         ("H", "W", "max_atom_norm"), ("W", "H", "max_code_norm"),
     ):  # fmt: skip

@@ -28,6 +28,8 @@ SUFFICIENT = 1e-4
 # images: fewest trial points).
 FIRST_STEP = 1.0
 LONGER, SHORTER = 2.0, 8.0
+# How often a step as long as one that was refused is avoided.
+WARY = 2
 # Newton steps of the head at a trial point.
 HEAD_STEPS = 6
 # The head is left alone once it would gain this share of what the step promises.
@@ -57,6 +59,8 @@ class LongSteps:
     eigengap: float = math.nan
     nit: int = 0
     idle: int = 0  # iterations in a row without progress
+    refused: float = math.inf  # step that was refused last
+    wary: int = 0  # how often such a step is avoided before it is tried again
     _pulled: tuple[HeadPoint, Array] | None = None
 
     @classmethod
@@ -130,10 +134,14 @@ class LongSteps:
                 break
             if self.tau <= shortest:
                 return False
+            self.refused, self.wary = tau, WARY
             self.tau = max(tau / SHORTER, shortest)
         self._accept(new.Q, point, features, seen, A, tau)
         self.eigengap = new.gap
         self.tau = min(LONGER * tau, longest)
+        if self.wary and self.tau >= self.refused:  # it would be refused again
+            self.wary -= 1
+            self.tau = max(self.tau / SHORTER, shortest)
         return self.idle < PATIENCE
 
     def _falls(self, point: HeadPoint, Q: Array, promised: float) -> bool:
@@ -243,6 +251,7 @@ class LongSteps:
             "Q": self.Q, "beta": self.point.beta, "Gamma": self.point.Gamma,
             "tau": self.tau, "lower": self.lower, "dual": dual, "nit": self.nit,
             "idle": self.idle, "mapping": self.mapping,
+            "refused": self.refused, "wary": self.wary,
         }  # fmt: skip
 
     @classmethod
@@ -260,6 +269,7 @@ class LongSteps:
         self.objective = self._objective(point, Q)
         self.nit, self.idle = int(state["nit"]), int(state["idle"])
         self.mapping = float(state["mapping"])
+        self.refused, self.wary = float(state["refused"]), int(state["wary"])
         if math.isfinite(state["lower"]):
             self.lower, self.dual = float(state["lower"]), state["dual"]
         return self

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from farkas.kernels import prepare
 from sdl._array import hessian
 from sdl._measure_stationarity import label_residual, probabilities
-from sdl.bcd import start
+from sdl.block_descent import start
 from sdl.formulation import Formulation
 from sdl.hals import Sweeps
 

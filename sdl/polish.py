@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from sdl._measure import label_losses
 from sdl._measure_data import Problem
 from sdl._measure_stationarity import gradient
+from sdl.box import minimise_in_box
 from sdl.formulation import BOUNDS, Formulation
 
 Array = NDArray[np.float64]
@@ -64,17 +64,13 @@ def polish(form: Formulation, x: dict[str, Array]) -> dict[str, Array]:
         return f, np.concatenate([(slopes[n] * scales[n]).ravel() for n in names])
 
     theta = np.concatenate([(x[name] / scales[name]).ravel() for name in names])
-    low = np.full(len(theta), -np.inf)
-    if "W" in form.signs:
-        low[: ends[0]] = 0.0
-    if "H" in form.signs:
-        low[ends[0] : ends[1]] = 0.0
-    found = minimize(
-        value_and_slope, theta, jac=True, method="L-BFGS-B",
-        bounds=np.column_stack([low, np.full(len(theta), np.inf)]),
-        options={"maxiter": STEPS, "maxcor": MEMORY, "ftol": 1e-16, "gtol": 0.0},
-    )  # fmt: skip
-    return unpack(found.x)
+    positive = np.zeros(len(theta), dtype=bool)
+    positive[: ends[0]] = "W" in form.signs
+    positive[ends[0] : ends[1]] = "H" in form.signs
+    found = minimise_in_box(
+        value_and_slope, theta, positive, steps=STEPS, memory=MEMORY
+    )
+    return unpack(found)
 
 
 def _scales(task: Problem, form: Formulation, x: dict[str, Array]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import eigvalsh, svd
 
+from sdl._measure import label_losses
 from sdl._measure_data import Problem
 from sdl._measure_stationarity import label_residual
-from sdl._measure import label_losses
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from sdl.driver import Settings
 from sdl.encoding import ENCODINGS, encode
 from sdl.formulation import Formulation, formulate
 from sdl.head_refit import refit_head
-from sdl.lpgd import CERTIFICATES, solve_lifted
+from sdl.lifted import CERTIFICATES, solve_lifted
 from sdl.online import Online, batch_seed
 
 Array = NDArray[np.float64]
@@ -273,7 +273,7 @@ class SupervisedDictionary(CertifiedMixin, BaseEstimator):
                 form, settings, x0=earlier, certificate=self.certificate,
                 random_state=self.random_state,
             )  # fmt: skip
-        from sdl.bcd import solve_blocks
+        from sdl.block_descent import solve_blocks
 
         return solve_blocks(
             form, settings, x0=earlier, certificate=self.certificate,

@@ -104,8 +104,13 @@ def uniform(s):
 @kernel
 def normal(s):
     """Return a standard normal number."""
+    return normal_from(next_bits(s), s)
+
+
+@kernel
+def normal_from(bits, s):
+    """Return the normal number of 64 random bits, and of more if they do not do."""
     while True:
-        bits = next_bits(s)
         layer = np.int64(bits & np.uint64(255))
         magnitude = (bits >> np.uint64(9)) & np.uint64(0x000FFFFFFFFFFFFF)
         x = np.float64(np.int64(magnitude)) * _WI[layer]
@@ -124,6 +129,7 @@ def normal(s):
             -0.5 * x * x
         ):
             return x
+        bits = next_bits(s)
 
 
 @kernel
@@ -313,14 +319,19 @@ def tell(X, f, gaps, w, c, best_x, scale, trace, P, Q, S, K):
             high = max(high, value)
     usable = weigh(f, gaps, w, P, Q, S, K)
     consensus(X, w, usable, c)
-    radius, square = 0.0, 0.0
+    # Coordinate by coordinate, which the compiler vectorises.
+    low_x, high_x, square = X[0].copy(), X[0].copy(), np.zeros(d)
     for i in range(n):
         for j in range(d):
-            offset = X[i, j] - c[j]
-            square += offset * offset
-            radius = max(radius, abs(offset) / scale[j])
+            x = X[i, j]
+            low_x[j] = x if x < low_x[j] else low_x[j]
+            high_x[j] = x if x > high_x[j] else high_x[j]
+            square[j] += (x - c[j]) * (x - c[j])
+    radius = 0.0
+    for j in range(d):
+        radius = max(radius, max(high_x[j] - c[j], c[j] - low_x[j]) / scale[j])
     S[RADIUS] = radius
-    S[VARIANCE] = square / (2.0 * n)
+    S[VARIANCE] = np.sum(square) / (2.0 * n)
     trace[(K[NIT] - 1) % trace.shape[0]] = S[VARIANCE]
     reference = S[REFERENCE]
     if S[BEST] < reference - P[FTOL] * abs(reference) or reference == np.inf:
@@ -366,6 +377,47 @@ def keep_inside(X, lower, upper, boundary, s):
 
 
 @kernel
+def move_plainly(X, Z, c, lower, upper, rng, drift, noise, boundary):
+    """Move with anisotropic noise and nothing else: the step of the default.
+
+    The generator's words stay in registers; the rare numbers that need more than one
+    draw go through memory.
+    """
+    n, d = X.shape
+    s = rng[0]
+    s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
+    for i in range(n):
+        for j in range(d):
+            t = s0 + s3
+            bits = ((t << np.uint64(23)) | (t >> np.uint64(41))) + s0
+            u = s1 << np.uint64(17)
+            s2 ^= s0
+            s3 ^= s1
+            s1 ^= s2
+            s0 ^= s3
+            s2 ^= u
+            s3 = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
+            layer = np.int64(bits & np.uint64(255))
+            magnitude = (bits >> np.uint64(9)) & np.uint64(0x000FFFFFFFFFFFFF)
+            if magnitude < _KI[layer]:
+                xi = np.float64(np.int64(magnitude)) * _WI[layer]
+                if (bits >> np.uint64(8)) & np.uint64(1) == np.uint64(1):
+                    xi = -xi
+            else:
+                s[0], s[1], s[2], s[3] = s0, s1, s2, s3
+                xi = normal_from(bits, s)
+                s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
+            old = X[i, j]
+            offset = old - c[j]
+            x = old - drift * offset + noise * abs(offset) * xi
+            if boundary != FREE and not (lower[j] <= x <= upper[j]):
+                x = inside(x, lower[j], upper[j], boundary, rng[1])
+            Z[i, j] = old
+            X[i, j] = x
+    s[0], s[1], s[2], s[3] = s0, s1, s2, s3
+
+
+@kernel
 def move(X, Z, c, lower, upper, rng, P, Q, S):
     """Draw every particle towards c, add noise, and keep it in the box.
 
@@ -374,6 +426,11 @@ def move(X, Z, c, lower, upper, rng, P, Q, S):
     n, d = X.shape
     drift, noise = P[DRIFT], S[NOISE]
     truncation, delta, boundary = P[TRUNCATION], P[DELTA], Q[BOUNDARY]
+    simple = Q[ISOTROPIC] == 0 and Q[EXACT] == 0 and Q[AFTER_DRIFT] == 0
+    if simple and truncation == np.inf and delta == 0.0:
+        move_plainly(X, Z, c, lower, upper, rng, drift, noise, boundary)
+        S[NOISE] = max(P[COOLING] * noise, P[COOLING_FLOOR] * P[NOISE_START])
+        return
     rate = -(drift + 0.5 * noise * noise)
     for i in range(n):
         length = 0.0

@@ -19,6 +19,7 @@ from dfo import poll
 from dfo.cbo.consensus import consensus_point
 from dfo.objective import Objective
 from farkas.base import check_number
+from farkas.history import Recorder
 from farkas.parallel import RandomSource, seed_sequence
 from farkas.result import make_result
 from farkas.status import Status
@@ -80,7 +81,8 @@ def consensus_hopping(
     -------
     OptimizeResult
         ``x`` and ``fun`` are the best evaluated point, ``consensus`` the last hop and
-        ``path`` (nit + 1, d) all of them, the start included.
+        ``path`` (nit + 1, d) all of them, the start included. Pass ``state["x"]`` as
+        `x0` to go on.
 
     Raises
     ------
@@ -104,9 +106,12 @@ def consensus_hopping(
         raise ValueError(f"x0 of shape {x.shape} must be a finite vector.")
     rng = np.random.default_rng(seed_sequence(random_state))
     probe = x + 0.1 * rng.standard_normal((2, len(x)))
-    objective = Objective(fun, args, vectorized=vectorized, workers=workers, probe=probe)
+    objective = Objective(
+        fun, args, vectorized=vectorized, workers=workers, probe=probe
+    )
     best_x, best_f, path = x.copy(), math.inf, [x]
     status, width = Status.MAX_ITER, float(sigma)
+    recorder = Recorder()
     for k in range(1, maxiter + 1):
         X = x + width * rng.standard_normal((n_particles, len(x)))
         f = objective.rows(X)
@@ -115,11 +120,14 @@ def consensus_hopping(
         i = info.index_best
         if i >= 0 and f[i] < best_f:
             best_x, best_f = X[i].copy(), float(f[i])
+        recorder.record(k, objective=best_f)
         if k % decay_every == 0:
             width *= sigma_decay
         if callback is not None:
             try:
-                callback(intermediate_result=OptimizeResult(x=best_x, fun=best_f, nit=k))
+                callback(
+                    intermediate_result=OptimizeResult(x=best_x, fun=best_f, nit=k)
+                )
             except StopIteration:
                 status = Status.CALLBACK
                 break
@@ -138,6 +146,8 @@ def consensus_hopping(
         nit=len(path) - 1,
         nfev=paid,
         certificate=certificate,
+        history=recorder.to_dict(),
+        state={"x": x},
         consensus=x,
         path=np.array(path),
         nfev_certificate=objective.nfev - paid,

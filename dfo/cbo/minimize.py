@@ -11,28 +11,22 @@ from scipy.optimize import OptimizeResult
 
 from dfo import poll
 from dfo.bounds import into_box, parse_bounds
-from dfo.cbo import _kernels as k
+from dfo.cbo.outcome import outcome, partial_outcome
 from dfo.cbo.polish import POLISHES
-from dfo.cbo.search import FEASIBILITY, Plan, Search
+from dfo.cbo.search import Plan, Search
 from dfo.cbo.settings import settings_from
 from dfo.constraints import Projection, Violation
 from dfo.objective import Objective
 from farkas.backend import check_device
 from farkas.base import check_choice, check_number
-from farkas.certificate import Certificate
 from farkas.parallel import RandomSource, seed_sequence
-from farkas.result import make_result
-from farkas.status import Status
 
 Array = NDArray[np.float64]
 
 BUDGET_PER_DIMENSION = 2000
 # With a polish each run only scouts a basin; without one it has to converge.
-SCOUTING = {"xtol": 1e-2, "patience": 15, "ftol": 1e-6}
+SCOUTING = {"xtol": 1e-2, "patience": 20, "ftol": 1e-2}
 CONVERGING = {"xtol": 1e-9, "patience": 200, "ftol": 1e-12}
-# Rounds of the final poll: a better point is taken, and polled in its turn.
-POLL_ROUNDS = 4
-HIT_RTOL, HIT_ATOL = 1e-6, 1e-8
 
 
 def minimize_cbo(
@@ -43,12 +37,12 @@ def minimize_cbo(
     args: tuple[Any, ...] = (),
     vectorized: bool | str = "auto",
     n_particles: int | None = None,
-    lam: float = 8.0,
+    lam: float = 9.0,
     sigma: float | None = None,
     dt: float = 0.1,
     noise: str = "anisotropic",
     alpha: Any = "adaptive",
-    ess: float = 5.0,
+    ess: float | None = None,
     weights: str = "gibbs",
     memory: bool = False,
     lam_memory: float = 0.0,
@@ -116,10 +110,10 @@ def minimize_cbo(
         Whether `fun` takes rows; ``"auto"`` asks it on two points.
     n_particles : int, optional
         Default ``8 d`` within 16 to 400, without `polish` ``20 d`` within 40 to 500.
-    lam, dt : float, default=8.0, 0.1
+    lam, dt : float, default=9.0, 0.1
         Strength of the drift, and time step; only ``lam dt`` matters to the drift.
     sigma : float, optional
-        Strength of the noise; default 4.11 (anisotropic), ``sqrt(0.64 / (d dt))``
+        Strength of the noise; default 4.4 (anisotropic), ``sqrt(0.64 / (d dt))``
         (isotropic).
     noise : {"anisotropic", "isotropic"}, default="anisotropic"
         Noise of each coordinate in proportion to its own distance from the consensus,
@@ -127,8 +121,9 @@ def minimize_cbo(
     alpha : float, "adaptive" or AlphaSchedule, default="adaptive"
         Inverse temperature; ``"adaptive"`` chooses it in each step so that the
         effective sample size is `ess`.
-    ess : float, default=5.0
-        Effective number of particles in the consensus, above 1.
+    ess : float, optional
+        Effective number of particles in the consensus, above 1; default 15 % of them,
+        between 2 and 12.
     weights : {"gibbs", "rank", "best"}, default="gibbs"
         ``"rank"`` sees only the order of the values; ``"best"`` is the best particle.
     memory : bool, default=False
@@ -190,7 +185,7 @@ def minimize_cbo(
     xtol, ftol, patience : float, float, int, optional
         A run ends when all particles are within `xtol` (in units of the box) of the
         consensus, or after `patience` steps without a relative improvement of `ftol`.
-        Default 1e-2, 1e-6 and 15 with `polish`, 1e-9, 1e-12 and 200 without.
+        Default 1e-2, 1e-2 and 20 with `polish`, 1e-9, 1e-12 and 200 without.
     polish : {"L-BFGS-B", "compass", None} or callable, default="L-BFGS-B"
         Local method for the best point of every run. ``"compass"`` suits noisy and
         discontinuous functions. With `constraints` the default is None.
@@ -205,8 +200,8 @@ def minimize_cbo(
     workers : int, joblib.Parallel or map-like callable, default=1
         Who evaluates a function of one point. The result does not depend on it.
     device : {"auto", "cpu"}, default="auto"
-        Where the particles live; :func:`dfo.cbo.array_step.cbo_step` is the step on
-        other devices.
+        Where the particles live; ``dfo.cbo._array.cbo_step`` is the step on other
+        devices.
     callback : callable, optional
         ``callback(intermediate_result)`` after each step; may raise StopIteration.
     disp : bool, default=False
@@ -268,10 +263,10 @@ def minimize_cbo(
     try:
         search.go()
     except BaseException as error:
-        error.partial_result = _partial(search)  # type: ignore[attr-defined]
+        error.partial_result = partial_outcome(search)  # type: ignore[attr-defined]
         raise
     bound = -math.inf if lower_bound is None else float(lower_bound)
-    return _result(search, size, bound)
+    return outcome(search, size, bound)
 
 
 _DYNAMICS = (
@@ -290,8 +285,8 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
     check_device(given["device"])
     if given["device"] == "cuda":
         raise ValueError(
-            "device='cuda': the run works on the CPU; use dfo.cbo.array_step for a "
-            "step on the GPU."
+            "device='cuda': the run works on the CPU; use dfo.cbo._array.cbo_step for "
+            "a step on the GPU."
         )
     for name in ("maxiter", "maxfev"):
         if given[name] is not None:
@@ -327,7 +322,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
     N = settings.n_particles or default_size(d, polish is not None)
     if x0 is not None and x0.ndim == 2:
         N = len(x0)
-    if not settings.ess < N:
+    if not settings.ess_for(N) < N:
         raise ValueError(
             f"ess={settings.ess!r} must lie between 1 and n_particles={N}."
         )
@@ -419,189 +414,6 @@ def _warn_if_divergent(plan: Plan, d: int) -> None:
         )
 
 
-def _partial(search: Search) -> OptimizeResult:
-    """What is known when the objective or the user broke in."""
-    if search.swarm is not None:
-        search._take(
-            search.swarm.best_x,
-            search.swarm.best_f,
-            search._best_violation(search.swarm),
-        )
-    return make_result(
-        search.x.copy(),
-        fun=search.f,
-        status=Status.CALLBACK,
-        nit=search.nit,
-        nfev=search.objective.nfev,
-        history=search.history(),
-        elapsed=search.elapsed,
-        state=search.state() if search.swarm is not None else None,
-        message="Interrupted; this is what was known.",
-        run_values=np.array(search.run_values),
-    )
-
-
-def _result(search: Search, poll_size: float, lower_bound: float) -> OptimizeResult:
-    swarm = search.last
-    assert swarm is not None
-    status = search.status
-    assert status is not None
-    paid = search.objective.nfev
-    certificate, consensus_value = _certify(search, poll_size, lower_bound)
-    nfev_certificate = search.objective.nfev - paid
-    coarse = certificate.residuals["coarse_poll_size"]
-    finite = math.isfinite(search.f)
-    if not finite:
-        status = Status.NUMERICAL
-    elif status is Status.STALLED and certificate.satisfied and search.feasible:
-        status = Status.CONVERGED
-    target = status is Status.TARGET_REACHED
-    success = (
-        finite
-        and search.feasible
-        and status is not Status.CALLBACK
-        and (target or coarse < math.inf)
-    )
-    message = _message(status, success, search, coarse)
-    result = make_result(
-        search.x.copy(),
-        fun=search.f,
-        status=status,
-        nit=search.nit,
-        nfev=paid,
-        njev=0,
-        certificate=certificate,
-        history=search.history(),
-        elapsed=search.elapsed,
-        state=search.state(),
-        message=message,
-        consensus=swarm.consensus,
-        consensus_fun=consensus_value,
-        population=swarm.population,
-        population_fun=swarm.population_fun,
-        n_restarts=search.run,
-        run_values=np.array(search.run_values),
-        maxcv=0.0 if search.violation is None else search.v,
-        nfev_certificate=nfev_certificate,
-        violation=search.violation,
-    )
-    result["success"] = bool(success)
-    return result
-
-
-def _message(status: Status, success: bool, search: Search, coarse: float) -> str:
-    if status is Status.NUMERICAL:
-        return "No finite value was found."
-    if not search.feasible:
-        return f"No feasible point was found; the violation is {search.v:.3g}."
-    if success and status is Status.MAX_EVAL:
-        return "The budget is spent; the final poll found nothing better."
-    if not success and coarse == math.inf and status is not Status.CALLBACK:
-        return f"{status.message} The final poll still found a decrease."
-    return status.message
-
-
-def _certify(
-    search: Search, poll_size: float, lower_bound: float
-) -> tuple[Certificate, float]:
-    """Poll around the incumbent; take a better point, and poll around that."""
-    swarm, plan = search.last, search.plan
-    assert swarm is not None
-    lower, upper = search.lower, search.upper
-    if plan.settings.boundary is None:
-        lower, upper = np.full_like(lower, -math.inf), np.full_like(upper, math.inf)
-    consensus = np.clip(swarm.consensus, lower, upper)
-    if not np.isfinite(consensus).all():
-        consensus = search.x.copy()
-    rounds = 1 if search.elapsed >= plan.max_time else POLL_ROUNDS
-    for _ in range(rounds):
-        if lower_bound > search.f:
-            warnings.warn(
-                f"lower_bound={lower_bound!r} exceeds the value {search.f!r} that was "
-                "found; it is ignored.",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-            lower_bound = -math.inf
-        sizes = (poll_size, poll_size * poll.FINE)
-        witness = poll.coordinate_poll(search.x, lower, upper, sizes)
-        witness |= _evidence(search, swarm, consensus)
-        certificate, points, values = poll.mint(
-            search.objective,
-            witness,
-            _parameters(search, swarm, lower_bound),
-            tolerance=poll_size,
-            violation=search.violation,
-        )
-        order = np.argsort(np.where(np.isnan(values), math.inf, values), kind="stable")
-        better = next(
-            (
-                i
-                for i in order
-                if values[i] < search.f and search._is_feasible(points[i])
-            ),
-            None,
-        )
-        gap = certificate.residuals["consensus_gap"]
-        low = float(np.min(swarm.f[swarm.f < math.inf], initial=math.inf))
-        consensus_value = low + gap
-        if better is None or not search.feasible or certificate.satisfied:
-            break
-        search._take(points[better], float(values[better]), 0.0)
-    return certificate, consensus_value
-
-
-def _evidence(search: Search, swarm: Any, consensus: Array) -> dict[str, Array]:
-    """What certificate and residuals are computed from, besides the poll."""
-    population = np.where(np.isfinite(swarm.Z), swarm.Z, consensus)
-    held = {
-        "population": population,
-        "population_values": swarm.f.copy(),
-        "consensus": consensus,
-        "variance": swarm.variances,
-    }
-    if search.comparable:
-        held["run_values"] = np.array(search.comparable)
-    if search.plan.x_star is not None and search.rows:
-        held["variance_star"] = np.array(
-            [
-                row["V_star"]
-                for row in search.rows
-                if row["run"] == search.rows[-1]["run"]
-            ]
-        )
-    return held
-
-
-def _parameters(search: Search, swarm: Any, lower_bound: float) -> dict[str, Any]:
-    s, plan = swarm.settings, search.plan
-    alpha = float(swarm.alpha) if s.weights != "rank" else 0.0
-    cut = search.status in (Status.TARGET_REACHED, Status.CALLBACK)
-    fixed = plan.restarts != "auto" and search.run >= plan.restarts
-    scope = (
-        "the runs are alike and their number was fixed beforehand"
-        if fixed
-        else "the budget ended the sequence of runs: the chance is indicative only"
-    )
-    parameters = {
-        "alpha": alpha,
-        "lam": float(s.lam),
-        "sigma": float(swarm.sigma),
-        "dt": float(s.dt),
-        "noise": s.noise,
-        "runs_comparable": not cut,
-        "run_scope": scope,
-        "hit_tolerance": HIT_ATOL + HIT_RTOL * abs(search.f)
-        if math.isfinite(search.f)
-        else HIT_ATOL,
-    }
-    if lower_bound > -math.inf:
-        parameters["lower_bound"] = lower_bound
-    if search.violation is not None:
-        parameters["feasibility"] = FEASIBILITY
-    return parameters
-
-
 def cbo_method(
     fun: Callable[..., Any],
     x0: ArrayLike,
@@ -659,6 +471,3 @@ def cbo_method(
         callback=callback,
         **options,
     )
-
-
-_ = k  # the kernels are compiled on first use

@@ -113,6 +113,7 @@ class CBOMLP(CertifiedMixin, BaseEstimator):
         self.loss_curve_ = [*earlier, *found.loss_curve]
         self.loss_, self.best_loss_ = found.fun, found.best_loss
         certificate = self._mint(X, y, found)
+        found.history["certificate"][-1] = certificate.value
         status = Status(found.status)
         if status in (Status.MAX_ITER, Status.STALLED) and certificate.satisfied:
             status = Status.CONVERGED

@@ -18,10 +18,11 @@ from dfo.bounds import into_box, parse_bounds
 from dfo.cbo import _kernels as kernels
 from dfo.cbo.boundary import apply_boundary
 from dfo.cbo.consensus import adaptive_alpha
-from dfo.cbo.swarm import initial_population
+from dfo.cbo.population import initial_population
 from dfo.cbo.update import cbo_update
 from dfo.objective import Objective
 from farkas.base import check_choice, check_number
+from farkas.history import Recorder
 from farkas.parallel import RandomSource, seed_sequence
 from farkas.result import make_result
 from farkas.status import Status
@@ -174,7 +175,7 @@ def minimize_polarized_cbo(
     --------
     >>> from dfo.testfunctions import get
     >>> f = get("himmelblau")
-    >>> res = minimize_polarized_cbo(f.fun, f.bounds, kappa=1.0, random_state=0)
+    >>> res = minimize_polarized_cbo(f.fun, f.bounds, kappa=0.5, random_state=0)
     >>> len(res.minimizers)
     4
     """
@@ -196,11 +197,13 @@ def minimize_polarized_cbo(
     )
     xi, u = np.empty_like(X), np.empty_like(X)
     best_x, best_f, status = X[0].copy(), math.inf, Status.MAX_ITER
+    recorder = Recorder()
     for k in range(1, maxiter + 1):
         f = objective.rows(X)
         i = int(np.argmin(np.where(np.isnan(f), math.inf, f)))
         if f[i] < best_f:
             best_x, best_f = X[i].copy(), float(f[i])
+        recorder.record(k, objective=best_f)
         if _stopped(callback, best_x, best_f, k):
             status = Status.CALLBACK
             break
@@ -235,6 +238,8 @@ def minimize_polarized_cbo(
         nit=k,
         nfev=paid,
         certificate=certificate,
+        history=recorder.to_dict(),
+        state={"population": X},
         population=X,
         population_fun=f,
         minimizers=minimizers,
@@ -250,7 +255,9 @@ def _best_of_groups(
     """Return labels in the order of values, and the best particle of each group."""
     clean = np.where(np.isnan(f), math.inf, f)
     names = np.unique(labels)
-    best = [int(np.flatnonzero(labels == g)[np.argmin(clean[labels == g])]) for g in names]
+    best = [
+        int(np.flatnonzero(labels == g)[np.argmin(clean[labels == g])]) for g in names
+    ]
     order = np.argsort(clean[best], kind="stable")
     rank = np.empty(len(names), dtype=np.int64)
     rank[order] = np.arange(len(names))

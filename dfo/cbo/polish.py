@@ -19,7 +19,7 @@ GRADIENTS = 500
 FTOL, GTOL = 1e-15, 1e-12
 # Relative step of forward differences: the square root of the machine precision.
 DIFFERENCE = math.sqrt(float(np.finfo(np.float64).eps))
-# Jumps of each coordinate in one round of hops, and how many decades of the box they span.
+# Jumps of each coordinate in one round of hops, and the decades of the box they span.
 HOPS, DECADES = 20, 2.0
 # What a missing value counts as: SciPy's line search cannot compare with NaN.
 WORST = 1e300

@@ -19,6 +19,7 @@ from dfo import poll
 from dfo.cbo.consensus import adaptive_alpha, consensus_point
 from dfo.objective import Objective
 from farkas.base import check_choice, check_number
+from farkas.history import Recorder
 from farkas.parallel import RandomSource, seed_sequence
 from farkas.result import make_result
 from farkas.status import Status
@@ -143,15 +144,19 @@ def sample_cbs(
         fun, args, vectorized=vectorized, workers=workers, probe=X[:2].copy()
     )
     best_x, best_f = X[0].copy(), math.inf
-    for _ in range(n_steps):
+    recorder = Recorder()
+    for k in range(1, n_steps + 1):
         f = objective.rows(X)
         inverse = (
-            adaptive_alpha(f, ESS_SHARE * len(X)) if alpha == "adaptive" else float(alpha)
+            adaptive_alpha(f, ESS_SHARE * len(X))
+            if alpha == "adaptive"
+            else float(alpha)
         )
         _, info = consensus_point(X, f, inverse)
         i = info.index_best
         if i >= 0 and f[i] < best_f:
             best_x, best_f = X[i].copy(), float(f[i])
+        recorder.record(k, objective=best_f)
         if not info.finite:
             break
         lam = 1.0 if mode == "optimize" else 1.0 / (1.0 + inverse)
@@ -171,6 +176,8 @@ def sample_cbs(
         nit=n_steps,
         nfev=paid,
         certificate=certificate,
+        history=recorder.to_dict(),
+        state={"population": X},
         population=X,
         mean=X.mean(axis=0),
         covariance=np.atleast_2d(np.cov(X.T)),

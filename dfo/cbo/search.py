@@ -268,7 +268,9 @@ class Search:
             jac=None if getattr(jac, "vectorized", False) else jac,
             ftarget=plan.ftarget,
             feasible=None if self.violation is None else self._is_feasible,
-            rng=np.random.default_rng(self._child(HOP_STREAM)) if self._bounded else None,
+            rng=np.random.default_rng(self._child(HOP_STREAM))
+            if self._bounded
+            else None,
         )
         if value < f:
             v = 0.0 if self.violation is None else self.violation(better)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dfo.bounds import into_box, parse_bounds
 from dfo.cbo import _kernels as k
+from dfo.cbo.population import initial_population
 from dfo.cbo.settings import Settings, settings_from
 from dfo.cbo.variants import Variant
 from dfo.objective import Objective
@@ -15,7 +16,6 @@ from farkas.parallel import RandomSource, seed_sequence
 
 Array = NDArray[np.float64]
 
-INITS = ("uniform", "sobol", "lhs", "normal")
 _BOUNDARY_CODES = {
     "resample": k.RESAMPLE,
     "reflect": k.REFLECT,
@@ -116,7 +116,7 @@ class CBO:
             N = len(x0)
         if N < 2:
             raise ValueError(f"n_particles={N} must be at least 2.")
-        if not settings.ess < N:
+        if not settings.ess_for(N) < N:
             raise ValueError(
                 f"ess={settings.ess!r} must lie between 1 and n_particles={N}."
             )
@@ -147,7 +147,8 @@ class CBO:
         P[k.DRIFT], P[k.NOISE_START] = s.lam * s.dt, self.sigma * root
         P[k.COOLING], P[k.COOLING_FLOOR] = s.cooling, s.cooling_floor
         P[k.TRUNCATION], P[k.DELTA] = s.truncated_at[0], s.delta * root
-        P[k.ESS], P[k.XTOL], P[k.FTOL] = s.ess, s.xtol, s.ftol
+        P[k.XTOL], P[k.FTOL] = s.xtol, s.ftol
+        P[k.ESS] = s.ess_for(self.n_particles)
         P[k.FTARGET] = -math.inf
         Q = self.Q = np.zeros(6, dtype=np.int64)
         Q[k.WEIGHTS], P[k.ALPHA_START], P[k.ALPHA_FACTOR], P[k.ALPHA_MAX] = _weighting(
@@ -352,6 +353,11 @@ class CBO:
             status=status,
             nit=self.nit,
             nfev=int(self.K[k.NFEV]),
+            history={
+                "iteration": np.array([self.nit]),
+                "objective": np.array([self.best_f]),
+            },
+            state=self.state(),
             consensus=self.consensus,
             population=self.population,
             population_fun=self.population_fun,
@@ -402,7 +408,7 @@ def _weighting(s: Settings) -> tuple[int, float, float, float]:
     if isinstance(s.alpha, str):
         return k.ADAPTIVE, 1.0, 1.0, 1.0
     if isinstance(s.alpha, int | float | np.number):
-        return k.GIBBS, 1.0, 1.0, float(s.alpha)
+        return k.GIBBS, float(s.alpha), 1.0, float(s.alpha)
     return k.GIBBS, s.alpha.start, s.alpha.factor, s.alpha.maximum
 
 
@@ -410,77 +416,3 @@ def _unit(lower: Array, upper: Array, X: Array) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         width = upper - lower
     return np.where(np.isfinite(width), width, np.maximum(1.0, np.abs(X).max(axis=0)))
-
-
-def initial_population(
-    N: int,
-    lower: Array,
-    upper: Array,
-    x0: Array | None,
-    init: str,
-    x0_scale: Any,
-    seed: np.random.SeedSequence,
-) -> Array:
-    """Draw the first particles.
-
-    Parameters
-    ----------
-    N : int
-        Number of particles.
-    lower, upper : ndarray of shape (d,)
-        The box.
-    x0 : ndarray of shape (d,) or (N, d), optional
-        First particle or all of them.
-    init : {"uniform", "sobol", "lhs", "normal"}
-        Distribution.
-    x0_scale : float or array-like of shape (d,), optional
-        Standard deviation of ``"normal"``.
-    seed : SeedSequence
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (N, d)
-
-    Raises
-    ------
-    ValueError
-        If a bound is missing and there is no `x0`, or `init` is unknown.
-    """
-    from farkas.base import check_choice
-
-    check_choice("init", init, INITS)
-    if x0 is not None and x0.ndim == 2:
-        return x0.copy()
-    d, rng = len(lower), np.random.default_rng(seed)
-    free = ~(np.isfinite(lower) & np.isfinite(upper))
-    if (free.any() or init == "normal") and x0 is None:
-        raise ValueError(
-            "a variable without finite bounds, or init='normal', needs a starting "
-            "point x0."
-        )
-    U = _unit_cube(N, d, init, rng)
-    with np.errstate(over="ignore", invalid="ignore"):
-        X = lower + (upper - lower) * U
-    if x0 is None:
-        return X
-    width = np.where(free, np.maximum(1.0, np.abs(x0)), 0.2 * (upper - lower))
-    spread = width if x0_scale is None else np.broadcast_to(x0_scale, (d,))
-    normal = np.clip(x0 + spread * rng.standard_normal((N, d)), lower, upper)
-    X = np.where(free | (init == "normal"), normal, X)
-    if init != "normal":
-        X[0] = x0
-    return X
-
-
-def _unit_cube(N: int, d: int, init: str, rng: np.random.Generator) -> Array:
-    if init == "sobol":
-        from scipy.stats import qmc
-
-        power = int(np.ceil(np.log2(N)))
-        return qmc.Sobol(d, rng=rng).random_base2(power)[:N]
-    if init == "lhs":
-        from scipy.stats import qmc
-
-        return qmc.LatinHypercube(d, rng=rng).random(N)
-    return rng.random((N, d))

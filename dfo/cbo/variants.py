@@ -378,7 +378,7 @@ def central_differences(
 
 
 def _untargeted(P: Array) -> Array:
-    """The kernel's parameters without its target: energies are not values."""
+    """Return the kernel's parameters without its target: energies are no values."""
     P = P.copy()
     P[k.FTARGET] = -math.inf
     return P

@@ -1,5 +1,7 @@
 """Global certificates: never above a trained network, redone by verify."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -92,6 +94,7 @@ def test_several_outputs_and_an_intercept_are_bounded_together():
         (X, y), U, a, intercept=1.0, method="dnn", max_iter=100, **options
     )
     assert farkas.verify(certificate, X, y)
+    assert "every output has units of its own" in certificate.assumptions
     data, parts = np.column_stack([X, np.ones(8)]), []
     for c in range(3):
         target = np.where(y == c, 1.0, -1.0)
@@ -109,14 +112,20 @@ def test_several_outputs_and_an_intercept_are_bounded_together():
 
 
 def test_branches_are_part_of_the_certificate():
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(0)
     X, y = rng.standard_normal((6, 3)), rng.standard_normal(6)
-    U, a = trained(X, y, 0.2, "squared", rng)
-    certificate = global_certificate(
-        (X, y), U, a, alpha=0.2, method="dnn", branches=2, max_iter=100
+    X[:, -1] = 1.0
+    U, a = trained(X, y, 0.1, "squared", rng)
+    whole, certificate = (
+        global_certificate(
+            (X, y), U, a, alpha=0.1, method="dnn", branches=count, max_iter=700
+        )
+        for count in (0, 2)
     )
-    assert certificate.witness["branches"].shape == (1, 2)
-    assert certificate.witness["level"].shape == (1, 2, 4)
+    assert certificate.lower > whole.lower
+    count = certificate.witness["branches"].shape[1]
+    assert count >= 1
+    assert certificate.witness["level"].shape == (1, 2, 2**count)
     assert farkas.verify(certificate, X, y)
 
 
@@ -128,7 +137,9 @@ def test_outputs_may_have_different_branches():
         climb.run(splitting, 30, np.inf)
         for _ in range(splits):
             splitting = climb.split(splitting)
-            climb.run(splitting, climb.nit + 60, np.inf)
+            splitting.step()
+            climb.best = dataclasses.replace(climb.best, lower=-np.inf)
+            climb.prove(splitting)
     proofs = [climb.best for climb in climbs]
     assert [len(proof.rows) for proof in proofs] == [0, 2]
     witness = global_witness(proofs) | {"U": np.zeros((2, 0)), "a": np.zeros((0, 2))}
@@ -145,6 +156,20 @@ def test_outputs_may_have_different_branches():
     )
     expected = sum(proof.lower for proof in proofs)
     assert certificate.lower == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_method_is_the_one_that_found_the_bound():
+    X, y = np.random.default_rng(0).standard_normal((6, 3)), np.arange(6.0)
+    certificate = global_certificate(
+        (X, y), np.ones((3, 1)), np.ones(1), alpha=0.1, method="dnn", max_iter=0
+    )
+    assert certificate.parameters["method"] == "elementary"
+
+
+def test_too_many_rows_are_refused():
+    X, y = np.random.default_rng(0).standard_normal((2001, 4)), np.ones(2001)
+    with pytest.raises(ValueError, match="2001 rows"):
+        global_certificate((X, y), np.ones((4, 1)), np.ones(1), alpha=0.1)
 
 
 def test_balancing_leaves_the_function():

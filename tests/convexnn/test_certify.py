@@ -17,7 +17,7 @@ from convexnn import (
     certify_mlp,
     certify_network,
 )
-from convexnn.certify import effective_alpha, time_of_fit, to_mlp
+from convexnn.certify import to_mlp
 
 
 def cancer(n=60):
@@ -77,10 +77,7 @@ def test_a_well_trained_network_is_proven_near_the_best():
 
 def test_the_penalty_is_that_of_the_training():
     X, y = cancer()
-    assert effective_alpha(fitted(MLPClassifier, X, y, alpha=0.3), 60) == 0.3
     adam = fitted(MLPClassifier, X, y, alpha=0.3, solver="adam", batch_size=20)
-    assert effective_alpha(adam, 60) == pytest.approx(0.9)
-    assert effective_alpha(fitted(MLPClassifier, X, y, solver="sgd"), 1000) == 5.0
     certificate = certify_mlp(adam, X, y, max_iter=5)
     assert certificate.parameters["alpha"] == pytest.approx(0.9)
     assert certify_mlp(adam, X, y, alpha=2.0, max_iter=5).parameters["alpha"] == 2.0
@@ -95,15 +92,6 @@ def test_a_larger_constant_column_penalises_the_biases_less():
     )
     assert far.upper < near.upper
     assert farkas.verify(far, X, y)
-
-
-def test_the_time_of_a_fit_grows_with_its_iterations():
-    X, y = cancer()
-    mlp = fitted(MLPClassifier, X, y)
-    one = time_of_fit(mlp, X) / mlp.n_iter_
-    assert 0 < one < 1
-    mlp.n_iter_ *= 1000
-    assert time_of_fit(mlp, X) > 100 * one
 
 
 @pytest.mark.parametrize(
@@ -192,6 +180,19 @@ def test_more_patterns_can_only_lower_the_bound():
     assert many.lower <= few.lower * (1 + 1e-4)
     assert many.upper == pytest.approx(few.upper)
     assert farkas.verify(many, X, y)
+    listed = {column.tobytes() for column in many.witness["patterns"].T.copy()}
+    assert {column.tobytes() for column in extra.T.copy()} <= listed
+
+
+def test_a_network_without_units_is_certified():
+    X, y = np.eye(3), np.array([1.0, -2.0, 0.5])
+    for scope in ("patterns", "global"):
+        certificate = certify_network(
+            np.zeros((3, 0)), np.zeros(0), X, y, 3.0, scope=scope, tol=1e-6
+        )
+        assert certificate.upper == pytest.approx(0.5 * y @ y)
+        assert certificate.lower == pytest.approx(0.5 * y @ y, rel=1e-4)
+        assert farkas.verify(certificate, X, y)
 
 
 @pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c")])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import farkas
-from convexnn import sample_patterns, solve_gated, solve_relu
+from convexnn import sample_patterns, shards, solve_gated, solve_relu
 from convexnn._measure_losses import LOSSES
 from convexnn.consensus import WorkerLostError, solve_consensus
 from farkas.checkpoint import Checkpoint, load
@@ -68,6 +68,27 @@ def test_workers_do_not_change_a_bit():
     assert np.array_equal(result.x, alone.x)
 
 
+def test_a_worker_that_lost_its_shard_asks_for_it(monkeypatch):
+    X, y, patterns = data(n=30)
+    options = {"alpha": 0.3, "n_shards": 3, "max_iter": 10, "tol": 0.0}
+    expected = solve_consensus(X, y, patterns, **options)
+    visits = []
+
+    def forgetful(key, shard, *message):
+        visits.append((key[1], shard is not None))
+        if len(visits) in (5, 9):
+            shards.forget_shards()
+        return visit(key, shard, *message)
+
+    visit = shards.visit_shard
+    monkeypatch.setattr("convexnn.consensus.visit_shard", forgetful)
+    result = solve_consensus(X, y, patterns, **options)
+    assert np.array_equal(result.x, expected.x)
+    assert [number for number, sent in visits[:3] if sent] == [0, 1, 2]
+    assert 0 < sum(sent for _, sent in visits[3:]) < 7
+    assert not shards._kept  # the fit is over, nothing stays
+
+
 def test_two_halves_equal_the_whole():
     X, y, patterns = data(n=30)
     options = {"alpha": 0.3, "n_shards": 2, "tol": 0.0}
@@ -84,21 +105,21 @@ def test_a_killed_worker_raises_and_the_checkpoint_resumes(tmp_path):
 
     X, y, patterns = data(n=30)
     options = {"alpha": 0.3, "n_shards": 2, "tol": 0.0, "n_jobs": 2}
-    whole = solve_consensus(X, y, patterns, max_iter=60, **options)
-    checkpoint = Checkpoint(tmp_path / "run.npz", every=10)
+    whole = solve_consensus(X, y, patterns, max_iter=75, **options)
+    checkpoint = Checkpoint(tmp_path / "run.npz", every=25)
 
     def kill(intermediate_result):
         checkpoint(intermediate_result)
-        if intermediate_result.nit == 30:
+        if intermediate_result.nit == 50:
             victim = next(iter(reusable_executor._executor._processes))
             os.kill(victim, signal.SIGKILL)
 
     with pytest.raises(WorkerLostError, match="worker process died") as caught:
-        solve_consensus(X, y, patterns, max_iter=60, callback=kill, **options)
+        solve_consensus(X, y, patterns, max_iter=75, callback=kill, **options)
     for state in (load(tmp_path / "run.npz"), caught.value.state):
-        assert 30 <= state["nit"] < 60
-        resumed = solve_consensus(X, y, patterns, max_iter=60, state=state, **options)
-        assert resumed.nit == 60
+        assert 50 <= state["nit"] < 75
+        resumed = solve_consensus(X, y, patterns, max_iter=75, state=state, **options)
+        assert resumed.nit == 75
         assert np.array_equal(resumed.x, whole.x)
 
 

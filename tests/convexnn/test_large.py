@@ -183,6 +183,14 @@ def test_alpha_zero_without_eigenvectors(u_update):
     assert result.x == pytest.approx(reference.x, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.parametrize("u_update", ["cg", "rbcd"])
+def test_a_state_of_another_u_step_is_refused(u_update):
+    X, y, patterns = data()
+    state = solve_relu(X, y, patterns, alpha=0.3, max_iter=10).state
+    with pytest.raises(ValueError, match="state of a run with the same u_update"):
+        solve_relu(X, y, patterns, alpha=0.3, u_update=u_update, state=state)
+
+
 def test_unknown_u_update():
     X, y, patterns = data()
     with pytest.raises(ValueError, match="u_update='newton' must be one of"):

@@ -1,4 +1,4 @@
-"""Scenario bounds: printed numbers, the definition in exact arithmetic, closed forms."""
+"""Scenario bounds: known numbers, and the definition in exact arithmetic."""
 
 import math
 from fractions import Fraction
@@ -18,7 +18,7 @@ from convexnn import pattern_bound, scenario_violation
         (100_000, 1000, 1e-6, "0.01156658"),
     ],
 )
-def test_numbers_of_the_specification_to_all_digits(P, n, xi, psi):
+def test_known_numbers_to_all_digits(P, n, xi, psi):
     assert f"{scenario_violation(n, P, xi):.8f}" == psi
     assert pattern_bound(n, scenario_violation(n, P, xi), xi) <= P
     assert pattern_bound(n, 0.999 * scenario_violation(n, P, xi), xi) > P

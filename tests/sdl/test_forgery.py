@@ -14,7 +14,8 @@ from farkas.testing import tampered, widened
 from sdl import bcd, lpgd
 
 X = np.array(
-    [[1, 0, 2], [0, 1, 1], [2, 1, 0], [1, 1, 1], [0, 2, 1], [2, 0, 1], [1, 2, 2], [0, 0, 1]],
+    [[1, 0, 2], [0, 1, 1], [2, 1, 0], [1, 1, 1],
+     [0, 2, 1], [2, 0, 1], [1, 2, 2], [0, 0, 1]],
     dtype=float,
 )  # fmt: skip
 Y = np.array([0, 0, 1, 1, 0, 1, 1, 0])
@@ -103,7 +104,7 @@ def test_negative_atoms_are_noticed():
 
 
 def best_objective(X, y, r, model, xi, nu, seed):
-    """Minimise the objective over the factors from several starts, without the library."""
+    """Minimise the objective over the factors from several starts."""
     n, p = X.shape
     rng = np.random.default_rng(seed)
 

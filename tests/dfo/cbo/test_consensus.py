@@ -119,7 +119,9 @@ def test_adaptive_alpha_at_its_ends():
     _, info = consensus_point(np.zeros((12, 1)), ties, adaptive_alpha(ties, 5.0))
     assert info.ess == pytest.approx(6.0)
     with_gaps = np.array([1.0, 2, 3, math.inf, math.nan, 4, 5, 6])
-    _, info = consensus_point(np.zeros((8, 1)), with_gaps, adaptive_alpha(with_gaps, 3.0))
+    _, info = consensus_point(
+        np.zeros((8, 1)), with_gaps, adaptive_alpha(with_gaps, 3.0)
+    )
     assert info.ess == pytest.approx(3.0, abs=1e-2)
     with pytest.raises(ValueError, match="ess"):
         adaptive_alpha(F4, 1.0)

@@ -31,7 +31,12 @@ def test_the_canyon_is_crossed():
     hits = 0
     for seed in range(12):
         res = consensus_hopping(
-            f.fun, [8.0, 8.0], sigma=0.7, alpha=100.0, vectorized=True, random_state=seed
+            f.fun,
+            [8.0, 8.0],
+            sigma=0.7,
+            alpha=100.0,
+            vectorized=True,
+            random_state=seed,
         )
         hits += np.linalg.norm(res.consensus) < 0.5
     assert hits >= 10  # 97 % of runs do
@@ -72,8 +77,14 @@ def test_relation_to_gradient_descent_tightens():
 
     loose, tight = (
         gd_relation(
-            fun, lambda x: x, [1.0, -1.0], sigma=sigma, alpha=alpha, n_particles=n,
-            maxiter=10, random_state=0,
+            fun,
+            lambda x: x,
+            [1.0, -1.0],
+            sigma=sigma,
+            alpha=alpha,
+            n_particles=n,
+            maxiter=10,
+            random_state=0,
         )
         for sigma, alpha, n in ((0.3, 10.0, 100), (0.1, 10.0, 5000))
     )

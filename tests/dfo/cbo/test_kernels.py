@@ -75,9 +75,7 @@ def told(X, f, **options):
     N, d = X.shape
     P, Q, S, K = state(N, d, **options)
     w, c, best = np.zeros(N), np.zeros(d), np.zeros(d)
-    reason = k.tell(
-        X, f, np.zeros(N), w, c, best, np.ones(d), np.zeros(4), P, Q, S, K
-    )
+    reason = k.tell(X, f, np.zeros(N), w, c, best, np.ones(d), np.zeros(4), P, Q, S, K)
     return reason, w, c, best, S, K
 
 
@@ -137,7 +135,12 @@ def test_flat_missing_and_unbounded_values():
 @pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize(
     ("code", "boundary"),
-    [(k.FREE, None), (k.CLIP, "clip"), (k.REFLECT, "reflect"), (k.RESAMPLE, "resample")],
+    [
+        (k.FREE, None),
+        (k.CLIP, "clip"),
+        (k.REFLECT, "reflect"),
+        (k.RESAMPLE, "resample"),
+    ],
 )
 def test_move_is_the_plain_update(rng, isotropic, exact, after, code, boundary):
     if exact and isotropic:
@@ -181,6 +184,24 @@ def test_move_is_the_plain_update(rng, isotropic, exact, after, code, boundary):
     assert again == pytest.approx(np.clip(free, lower, upper))
     assert np.array_equal(twin, rng)
     assert np.array_equal(old, X)
+
+
+@pytest.mark.parametrize("code", [k.FREE, k.CLIP, k.RESAMPLE])
+def test_the_default_step_is_the_general_one(rng, code):
+    Y = np.random.default_rng(1).normal(size=(300, 3))  # some numbers are drawn twice
+    P, Q, S, _ = state(*Y.shape)
+    Q[k.BOUNDARY] = code
+    twin, moved, old = rng.copy(), Y.copy(), np.zeros_like(Y)
+    c, lower, upper = Y.mean(axis=0), np.full(3, -0.5), np.full(3, 0.6)
+    xi = np.empty_like(Y)
+    with np.errstate(over="ignore"):
+        k.move(moved, old, c, lower, upper, rng, P, Q, S)
+        k.fill_normal(twin[0], xi)
+        free = cbo_update(Y, c, xi, lam=0.3, sigma=0.7, dt=1.0)
+        k.keep_inside(free, lower, upper, code, twin[1])
+    assert moved == pytest.approx(free)
+    assert np.array_equal(old, Y)
+    assert np.array_equal(rng[:2], twin[:2])
 
 
 def test_noise_cools_down_to_its_floor(rng):

@@ -6,8 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from dfo import CBO
-from dfo.cbo.swarm import INITS
+from dfo import CBO, consensus_point
+from dfo.cbo.consensus import AlphaSchedule
+from dfo.cbo.population import INITS
 from dfo.objective import Objective
 from dfo.testfunctions import get
 
@@ -116,6 +117,26 @@ def test_compiled_and_vectorised_objectives_give_the_same_bits():
     assert one.best_f == two.best_f
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 30.0, math.inf, 1e15])
+def test_a_fixed_alpha_is_that_alpha(alpha):
+    for options in ({}, {"memory": True}):
+        s = swarm(alpha=alpha, **options)
+        X = s.ask()
+        s.tell(X, sphere_rows(X))
+        expected, info = consensus_point(X, sphere_rows(X), alpha)
+        assert s.consensus == pytest.approx(expected)
+        assert s.alpha == alpha
+
+
+def test_a_schedule_is_followed():
+    s = swarm(alpha=AlphaSchedule(2.0, factor=3.0, maximum=50.0))
+    seen = []
+    for _ in range(5):
+        s.step(sphere)
+        seen.append(s.alpha)
+    assert seen == pytest.approx([2.0, 6.0, 18.0, 50.0, 50.0])
+
+
 def test_ask_returns_copies_and_tell_counts():
     s = swarm()
     X = s.ask()
@@ -180,13 +201,18 @@ def test_invariances_of_a_whole_run():
     base = run(f.fun)
     assert run(lambda X: 3 * f.fun(X) + 7) == pytest.approx(base, rel=1e-6)
     ranks = run(f.fun, weights="rank")
-    assert run(lambda X: np.exp(f.fun(X) / 50), weights="rank") == pytest.approx(ranks)
+    assert run(lambda X: np.log1p(f.fun(X)), weights="rank") == pytest.approx(ranks)
 
 
 @pytest.mark.parametrize("init", INITS)
 def test_first_particles_lie_in_the_box(init):
-    s = CBO(BOX, x0=[1.0, 2.0, 3.0] if init == "normal" else None, init=init,
-            n_particles=20, random_state=0)
+    s = CBO(
+        BOX,
+        x0=[1.0, 2.0, 3.0] if init == "normal" else None,
+        init=init,
+        n_particles=20,
+        random_state=0,
+    )
     assert s.X.shape == (20, 3)
     assert s.X.min() >= -3
     assert s.X.max() <= 5

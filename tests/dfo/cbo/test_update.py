@@ -54,7 +54,13 @@ def test_mean_square_factor(noise, k):
     rng = np.random.default_rng(0)
     X = np.tile([[1.0, -2.0, 0.5]], (200_000, 1))
     moved = cbo_update(
-        X, np.zeros(3), rng.standard_normal(X.shape), lam=1, sigma=0.8, dt=0.3, noise=noise
+        X,
+        np.zeros(3),
+        rng.standard_normal(X.shape),
+        lam=1,
+        sigma=0.8,
+        dt=0.3,
+        noise=noise,
     )
     ratio = np.sum(moved**2, axis=1).mean() / 5.25
     assert ratio == pytest.approx(0.7**2 + k * 0.64 * 0.3, rel=0.01)
@@ -68,7 +74,12 @@ def test_exact_step_is_the_limit_of_many_small_ones():
         xi = rng.standard_normal((N, 1))
         X = cbo_update(X, [0.0], xi, lam=1, sigma=0.6, dt=dt / n)
     once = cbo_update(
-        np.ones((N, 1)), [0.0], rng.standard_normal((N, 1)), lam=1, sigma=0.6, dt=dt,
+        np.ones((N, 1)),
+        [0.0],
+        rng.standard_normal((N, 1)),
+        lam=1,
+        sigma=0.6,
+        dt=dt,
         exact=True,
     )
     assert once.min() > 0  # never across the consensus

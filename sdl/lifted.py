@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.optimize import OptimizeResult
 
-from farkas.backend import asnumpy, get_namespace
+from farkas.backend import asnumpy, get_namespace, to_device
 from farkas.base import check_choice, check_number
 from farkas.parallel import pmap, seed_sequence
 from sdl.driver import Outcome, Settings, collect, drive, history_of
@@ -153,21 +153,25 @@ def lpgd(
     >>> print(result.is_global, round(result.fun, 4))
     True 123.7739
     """
-    where = get_namespace(X if hasattr(X, "device") else None, device=device)
+    on_device = not isinstance(X, np.ndarray) and hasattr(X, "device")
+    where = get_namespace(X if on_device else None, device=device)
     form = formulate(
-        asnumpy(X) if hasattr(X, "device") else X, Y, r, Z=Z, sample_weight=sample_weight, model=model, xi=xi, alpha=alpha,
-        alpha_covariates=alpha_covariates, fit_intercept=fit_intercept,
-        class_weight=class_weight, baseline=baseline,
+        asnumpy(X) if on_device else X, Y, r, Z=Z, sample_weight=sample_weight,
+        model=model, xi=xi, alpha=alpha, alpha_covariates=alpha_covariates,
+        fit_intercept=fit_intercept, class_weight=class_weight, baseline=baseline,
     )  # fmt: skip
     settings = Settings.validated(
         tol=tol, max_iter=max_iter, max_time=max_time, callback=callback,
         history_every=history_every, verbose=verbose, name="lpgd",
     )  # fmt: skip
-    return solve_lifted(
+    result = solve_lifted(
         form, settings, step=step, decay=decay, init=init, n_init=n_init, x0=x0,
         state=state, certificate=certificate, svd=svd, where=where, n_jobs=n_jobs,
         random_state=random_state,
     )  # fmt: skip
+    if on_device and device != "cpu":  # the answer goes where the data are
+        result.x = {name: to_device(a, *where) for name, a in result.x.items()}
+    return result
 
 
 def solve_lifted(

@@ -212,14 +212,14 @@ def solve_blocks(
             _identity(form) if full_dim else start(form, int(seed.generate_state(1)[0]))
         )
     _check_start(form, x0)
-    for outer in range(_OUTER if estimate_xi else 1):
+    outcome: Outcome | None = None
+    for _ in range(_OUTER if estimate_xi else 1):
         iteration = Blocks(form, x0, limit, batch_size, rng, frozen=full_dim)
         history = None
-        if outer:  # one history over all values of xi
+        if outcome is not None:  # one history over all values of xi
             iteration.nit, history = outcome.iteration.nit, outcome.history
-        if state is not None and outer == 0:
-            iteration.nit, iteration.idle = int(state["nit"]), int(state["idle"])
-            iteration.fall = float(state["fall"])
+        elif state is not None:
+            iteration.restore(state)
             history = history_of(state)
         outcome = drive(iteration, settings, history)
         x0 = iteration.factors()
@@ -229,6 +229,7 @@ def solve_blocks(
         if abs(found - form.task.xi) <= _XI_TOL * form.task.xi:
             break
         form = form.with_xi(found)
+    assert outcome is not None
     return _finished(form, settings, outcome, certificate)
 
 

@@ -16,10 +16,11 @@ from farkas.checkpoint import load
 from sdl import lpgd
 from sdl.driver import Settings
 from sdl.formulation import formulate
-from sdl.lpgd import solve_lifted
+from sdl.lifted import solve_lifted
 
 TINY = np.array(
-    [[1, 0, 2], [0, 1, 1], [2, 1, 0], [1, 1, 1], [0, 2, 1], [2, 0, 1], [1, 2, 2], [0, 0, 1]],
+    [[1, 0, 2], [0, 1, 1], [2, 1, 0], [1, 1, 1],
+     [0, 2, 1], [2, 0, 1], [1, 2, 2], [0, 0, 1]],
     dtype=float,
 )  # fmt: skip
 LABELS = [0, 0, 1, 1, 0, 1, 1, 0]
