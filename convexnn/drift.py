@@ -3,9 +3,9 @@
 Where two units are worth almost the same, a splitting iteration carries weight from one
 to the other at a constant speed, for 10^5 steps and more. All residuals are equal then,
 so no combination of them is smaller, and Anderson acceleration stands still. But the
-way is known: the step is taken many times at once, four times as many after each leap that
-the iteration goes on from in the same way. A leap too far, after which the residual has
-grown, is undone.
+way is known: the step is taken many times at once, four times as many after each leap
+that the iteration goes on from in the same way. A leap too far, after which the
+residual has grown, is undone.
 """
 
 from typing import Any

@@ -132,7 +132,7 @@ def _warmup(options: argparse.Namespace) -> int:
     for name in PACKAGES:  # importing a module of kernels registers its warm-up
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if module.name.endswith("._kernels"):
+            if module.name.rpartition(".")[2].startswith("_kernels"):
                 importlib.import_module(module.name)
     for name, seconds in warmup().items():
         print(f"{name}: {seconds:.2f} s")

@@ -76,7 +76,7 @@ def make_result(
             "it, pass another status instead."
         )
     status = Status(status)
-    return OptimizeResult(
+    return _Result(
         x=x,
         fun=float(fun),
         nit=int(nit),
@@ -91,3 +91,11 @@ def make_result(
         state=dict(state or {}),
         **extra,
     )
+
+
+class _Result(OptimizeResult):  # type: ignore[misc]
+    """A result whose text leaves out empty tables, which SciPy cannot print."""
+
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in self.items() if not (isinstance(v, dict) and not v)}
+        return repr(OptimizeResult(shown))

@@ -16,7 +16,7 @@ def _kernel_cache() -> Path:
     suite compiles nothing.
     """
     digest = hashlib.sha256()
-    for path in sorted([*ROOT.glob("*/**/_kernels.py"), ROOT / "farkas/kernels.py"]):
+    for path in sorted([*ROOT.glob("*/**/_kernels*.py"), ROOT / "farkas/kernels.py"]):
         digest.update(path.read_bytes())
     folder = ROOT / ".pytest_cache" / "numba" / digest.hexdigest()[:16]
     for other in folder.parent.glob("*"):

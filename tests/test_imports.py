@@ -74,8 +74,8 @@ def violations(path, text):
         if module.endswith(("njit", "numba.jit")) and str(path) != "farkas/kernels.py":
             found.append(f"{module}: use farkas.kernel")
         name = Path(path).name
-        if name.startswith("_measure") or name == "_kernels.py":
-            kind = "_kernels.py" if name == "_kernels.py" else "_measure.py"
+        if name.startswith(("_measure", "_kernels")):
+            kind = "_kernels.py" if name.startswith("_kernels") else "_measure.py"
             found += trust_base_violations(module, own, kind)
     return found
 

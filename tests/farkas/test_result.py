@@ -72,3 +72,9 @@ def test_numbers_are_plain_and_the_result_survives_pickling():
     assert type(copy.nit) is int
     assert type(copy.elapsed) is float
     assert copy.status is Status.CONVERGED
+
+
+def test_a_result_without_history_has_a_text():
+    result = make_result([1.0], fun=0.5, status=0, nit=1)
+    assert "fun: 0.5" in repr(result)
+    assert result.history == {}
