@@ -51,9 +51,9 @@ DESCENT_TOL = 1e-3
 
 # Iterations of a round of the convex program, and its loosest tolerance: an inexact
 # dual point finds the same units as long as the ratio is far from 1.
-ROUND_ITERATIONS = 300
-LOOSEST = 5e-3
-LOOSENESS = 0.05  # of tolerance over excess of the ratio
+ROUND_ITERATIONS = 500
+LOOSEST = 1e-3
+LOOSENESS = 0.02  # of tolerance over excess of the ratio
 
 # Convex rounds end when the objective falls by less than this part of the tolerance.
 STALLED = 0.1

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 # Normalised gradient steps; halfway the worse half of the starts is dropped. Each start
 # has a step of its own: longer after success, halved after failure. Measured on breast
 # cancer and digits: more steps change the ratio in the fourth digit.
-STEPS = 40
+STEPS = 60
 GROWTH, LONGEST, SHRINK = 1.5, 4.0, 0.5
 
 # Units of each sign that are moved to the exact best of their cells at the end, and how
@@ -57,7 +57,7 @@ def search_units(
         Weight of the penalty.
     starts : ndarray of shape (d, s)
         Directions to start from; zero columns are left out.
-    steps : int, default=40
+    steps : int, default=60
         Steps of ascent.
 
     Returns

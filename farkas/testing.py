@@ -64,7 +64,7 @@ _FAST: dict[str, list[dict[str, Any]]] = {
 # Checks of scikit-learn that an estimator cannot pass, with the reason.
 _THIRTY_QUBITS = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "its 30 features would take 30 qubits, which no statevector holds"
+        "its 30 features would take 30 qubits, which no statevector holds."
     )
 }
 _EXPECTED_FAILURES: dict[str, dict[str, str]] = {

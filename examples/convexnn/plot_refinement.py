@@ -20,7 +20,7 @@ from convexnn import ConvexMLPClassifier
 X, y = load_breast_cancer(return_X_y=True)
 X, y = StandardScaler().fit_transform(X[:200]) / np.sqrt(31), y[:200]
 
-settings = {"alpha": 1.0, "random_state": 0, "tol": 1e-3}
+settings = {"alpha": 1.0, "random_state": 0}
 counts = [20, 40, 80, 160]
 random = [
     ConvexMLPClassifier(refine=0, n_patterns=count, **settings).fit(X, y).objective_

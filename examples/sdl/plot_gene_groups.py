@@ -1,6 +1,6 @@
 """
 Groups of genes, fifty times more genes than patients
-======================================================
+=====================================================
 
 Gene expression has thousands of columns and a few dozen rows. A dictionary of two atoms
 turns them into two composite variables that are drawn on a page, and the classifier
