@@ -71,17 +71,18 @@ def report(speed, attacked):
             "# Robust training",
             "Written by `python3 tasks.py bench robust`; not by hand.",
             f"Breast cancer, {COMPONENTS} principal components scaled to [-1, 1], "
-            f"{TRAIN} training rows, 40 patterns with robust cones, alpha = {ALPHA}, "
+            f"{TRAIN} training rows, P patterns with robust cones, alpha = {ALPHA}, "
             f"relative gap {TOLERANCE:g}, one thread, both sides in one process and in "
             f"turn, best of {REPEATS}. Clarabel runs with the loosest tolerance whose "
             "answer, graded by the same measure, reaches the gap; its own solve time, "
             "without cvxpy's.",
             table(
-                ["loss", "eps", "ours", "Clarabel", "ratio", "wanted"],
+                ["loss", "eps", "P", "ours", "Clarabel", "ratio", "wanted"],
                 [
                     [
                         row["loss"],
                         row["eps"],
+                        row["P"],
                         f"{row['ours'] * 1e3:.0f} ms",
                         f"{row['clarabel'] * 1e3:.0f} ms",
                         f"{row['clarabel'] / row['ours']:.1f}",

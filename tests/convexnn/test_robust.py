@@ -20,7 +20,7 @@ from convexnn import (
     solve_robust,
 )
 from convexnn._measure_robust import ROBUST_LOSSES
-from convexnn.attacks import _Network
+from convexnn.layers import Network
 from convexnn.program import Settings
 from convexnn.robust import mint_robust, solve_program
 from convexnn.robust_program import RobustProgram
@@ -301,7 +301,7 @@ def test_several_outputs_share_one_certificate():
             np.zeros(3),
         )
 
-    attacked, _ = _Network.of(Model).forward(pgd(Model, X, y, eps, random_state=0))
+    attacked, _ = Network.of(Model).forward(pgd(Model, X, y, eps, random_state=0))
     kept = np.mean(np.unique(y)[attacked.argmax(axis=1)] == y)
     assert 0.5 < certificate.residuals["certified_accuracy"] <= kept
 
