@@ -15,11 +15,10 @@ from scipy.optimize import OptimizeResult
 from convexnn import _kernels
 from convexnn._measure_multiclass import class_columns, is_one_of_each
 from convexnn.admm import (
-    ADAPT_FACTOR,
     CHECK_EVERY,
     RELAXATION,
-    RHO_RANGE,
     Factor,
+    balance,
     factorize,
     first_rho,
 )
@@ -330,14 +329,8 @@ class SharedIteration:
         largest = max(np.linalg.norm(self._image), np.linalg.norm(before), size)
         primal_residual = float(np.linalg.norm(self._image - before)) / (largest or 1.0)
         dual_residual = float(np.linalg.norm(self.prox - before)) / (size or 1.0)
-        if not (primal_residual > 0 or dual_residual > 0):
-            return
-        change = ADAPT_FACTOR  # as long as all blocks stay zero, they do not move
-        if dual_residual > 0:
-            change = float(np.sqrt(primal_residual / dual_residual))
-        change = min(max(change, 1.0 / ADAPT_FACTOR), ADAPT_FACTOR)
-        rho = min(max(self.rho * change, RHO_RANGE[0]), RHO_RANGE[1])
-        if 0.5 <= change <= 2.0 or rho == self.rho:
+        rho = balance(self.rho, primal_residual, dual_residual)
+        if rho == self.rho:
             return
         self.point = self.prox + dual * (self.rho / rho)
         self._before = self.point
