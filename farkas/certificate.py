@@ -270,7 +270,7 @@ def seal(
 def update_with_array(digest: Any, array: NDArray[Any]) -> None:
     """Feed dtype, shape and C-order bytes of ``array`` to a hash."""
     digest.update(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def _real(name: str, value: Any) -> float:

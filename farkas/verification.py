@@ -308,7 +308,7 @@ def _canonical(name: str, item: Any) -> Any:
     if callable(item) and not hasattr(item, "__array__"):
         return item
     if hasattr(item, "tocsr"):
-        matrix = item.tocsr(copy=True).astype(np.float64)
+        matrix = item.tocsr(copy=True).astype(np.float64, copy=False)
         matrix.sum_duplicates()
         return matrix
     if hasattr(item, "get") and hasattr(item, "device"):  # CuPy never converts silently
@@ -321,7 +321,9 @@ def _canonical(name: str, item: Any) -> Any:
         return np.ascontiguousarray(array)
     if array.dtype.kind not in "biuf":
         raise CertificateError(f"{name} must hold real numbers, got {array.dtype}.")
-    return array.astype(np.float64, order="C")
+    shared = array.astype(np.float64, order="C", copy=False).view()
+    shared.flags.writeable = False
+    return shared
 
 
 def _rejected(claim: Certificate, why: str) -> Verification:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from farkas.base import check_number
 from quantum import _kernels
 from quantum._measure_states import (
     data_angles,
@@ -22,9 +23,12 @@ from quantum.compile import compile_circuit
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
-NAMES = ("zz", "z", "angle", "rx", "ry", "rz", "dense_angle", "amplitude")
+NAMES = ("auto", "zz", "z", "angle", "rx", "ry", "rz", "dense_angle", "amplitude")
 # Above this many qubits a statevector is refused; hardware has no such limit.
 MAX_QUBITS = 20
+# "auto" gives each feature a qubit of the ZZ map up to here. A fit on 12 qubits takes
+# seconds, and each further qubit doubles that.
+AUTO_QUBITS = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,8 +84,9 @@ class Encoding:
             if self.name == "amplitude" and not X.any(axis=1).all():
                 row = int(np.argmin(X.any(axis=1)))
                 raise ValueError(
-                    f"row {row} of X is zero and has no direction; drop it or choose "
-                    "another feature_map than 'amplitude'."
+                    f"row {row} of X is zero and has no direction for "
+                    "feature_map='amplitude'; drop it or choose another feature_map, "
+                    "of many features after PCA or with backend=."
                 )
             states, _ = encoded_states(X, {}, self.parameters())
             return np.stack([states.real.T, states.imag.T])
@@ -145,6 +150,10 @@ def make_encoding(
                 "QuantumCircuit."
             )
         name = "ry" if feature_map == "angle" else feature_map
+        if name == "auto":
+            # A number of qubits that is asked for decides, if it fits one of the two.
+            fits_zz = m <= AUTO_QUBITS if n_qubits is None else m == n_qubits
+            name = "zz" if fits_zz else "amplitude"
         if name == "zz" and m == 1:
             name = "z"  # there is no pair to couple
         n = number_of_qubits(name, m)
@@ -166,6 +175,7 @@ def make_encoding(
         )
         n = table.n
     if n_qubits is not None and n_qubits != n:
+        check_number("n_qubits", n_qubits, low=1, integer=True)
         raise ValueError(
             f"n_qubits={n_qubits!r}, but this feature map takes {n} qubits for {m} "
             "features; leave n_qubits=None."
@@ -194,7 +204,7 @@ def check_size(n: int, n_samples: int) -> None:
         raise ValueError(
             f"n_qubits={n} exceeds {MAX_QUBITS}: the states of {n_samples} samples "
             f"would take {gib:.3g} GiB. Reduce the features first, for example with "
-            "PCA, or pass backend=."
+            "PCA, use feature_map='amplitude', or pass backend=."
         )
 
 
@@ -207,9 +217,9 @@ def encode(
     ----------
     feature_map : str or QuantumCircuit
         ``"zz"``, ``"z"``, ``"angle"`` (the same as ``"ry"``), ``"rx"``, ``"rz"`` (after
-        a Hadamard), ``"dense_angle"`` (two features a qubit), ``"amplitude"``, or a
-        circuit whose parameters, in the order of ``circuit.parameters``, are the
-        features.
+        a Hadamard), ``"dense_angle"`` (two features a qubit), ``"amplitude"``,
+        ``"auto"`` (``"zz"`` up to 12 features, ``"amplitude"`` above), or a circuit
+        whose parameters, in the order of ``circuit.parameters``, are the features.
     X : array-like of shape (N, m)
         Data; angles in radians.
     reps : int, default=2

@@ -31,15 +31,16 @@ class VariationalQuantumClassifier(
 
     Parameters
     ----------
-    feature_map : str or QuantumCircuit, default="zz"
+    feature_map : str or QuantumCircuit, default="auto"
         "zz", "z", "angle", "rx", "rz", "dense_angle", "amplitude", "reupload" (layers
         of angles between blocks of the ansatz), or a circuit whose parameters are the
-        features. Angles are in radians: scale the features, for example with
-        ``MinMaxScaler``.
+        features. "auto" is "zz", with a qubit for each feature, up to 12 features or
+        on a backend, and "amplitude", with ``log2(n_features)`` qubits, above. Angles
+        are in radians: scale the features, for example with ``MinMaxScaler``.
     ansatz : str or QuantumCircuit, default="efficient_su2"
         "efficient_su2", "real_amplitudes", or a circuit whose parameters are weights.
     n_qubits : int, default=None
-        Checked against the feature map.
+        Checked against the feature map; with "auto" it chooses between the two.
     feature_map_reps : int, default=2
         Repetitions of the ZZ and Z maps, layers of "reupload".
     feature_map_entanglement : str, default="full"
@@ -170,7 +171,7 @@ class VariationalQuantumClassifier(
 
     def __init__(
         self,
-        feature_map: Any = "zz",
+        feature_map: Any = "auto",
         ansatz: Any = "efficient_su2",
         *,
         n_qubits: int | None = None,

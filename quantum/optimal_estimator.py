@@ -28,7 +28,7 @@ class OptimalMeasurementClassifier(
 
     Parameters
     ----------
-    feature_map : str or QuantumCircuit, default="zz"
+    feature_map : str or QuantumCircuit, default="auto"
         As in :class:`VariationalQuantumClassifier`.
     feature_map_reps : int, default=2
         Repetitions of the ZZ and Z maps.
@@ -107,7 +107,7 @@ class OptimalMeasurementClassifier(
 
     def __init__(
         self,
-        feature_map: Any = "zz",
+        feature_map: Any = "auto",
         *,
         feature_map_reps: int = 2,
         feature_map_entanglement: str = "full",

@@ -124,12 +124,16 @@ class VariationalFit:
         check_choice("loss", self.loss, losses)
 
     def _build(self: Any, X: Array, n_classes: int) -> CircuitModel:
-        reuploading = self.feature_map == "reupload" if isinstance(
-            self.feature_map, str) else False  # fmt: skip
+        feature_map = self.feature_map
+        named = isinstance(feature_map, str)
+        reuploading = named and feature_map == "reupload"
+        if reuploading:
+            feature_map = "angle"  # of its first layer
+        elif named and feature_map == "auto" and self.backend is not None:
+            feature_map = "zz"  # hardware has no limit, and a circuit is needed
         encoding = make_encoding(
-            "angle" if reuploading else self.feature_map, X.shape[1],
-            reps=self.feature_map_reps, entanglement=self.feature_map_entanglement,
-            n_qubits=self.n_qubits,
+            feature_map, X.shape[1], reps=self.feature_map_reps,
+            entanglement=self.feature_map_entanglement, n_qubits=self.n_qubits,
         )  # fmt: skip
         if self.backend is None:
             check_size(encoding.n, len(X))
