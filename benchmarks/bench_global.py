@@ -28,7 +28,7 @@ from convexnn import (  # noqa: E402
     recover_network,
     solve_relu,
 )
-from convexnn.certificates import own_patterns  # noqa: E402
+from convexnn.relaxation.certificates import own_patterns  # noqa: E402
 from farkas.environment import describe  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results"

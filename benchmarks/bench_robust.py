@@ -28,10 +28,10 @@ from convexnn import (  # noqa: E402
     solve_relu,
     solve_robust,
 )
-from convexnn.robust import into_box  # noqa: E402
-from convexnn.robust_admm import factorize_robust  # noqa: E402
-from convexnn.robust_bounds import RobustBounds  # noqa: E402
-from convexnn.robust_program import RobustProgram  # noqa: E402
+from convexnn.robust.admm import factorize_robust  # noqa: E402
+from convexnn.robust.bounds import RobustBounds  # noqa: E402
+from convexnn.robust.program import RobustProgram  # noqa: E402
+from convexnn.robust.programs import into_box  # noqa: E402
 from farkas.environment import describe  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -22,8 +22,8 @@ from sklearn.preprocessing import StandardScaler, scale  # noqa: E402
 from convexnn import convexnn_path, sample_patterns, solve_gated, solve_relu  # noqa: E402
 from convexnn._measure_losses import LOSSES  # noqa: E402
 from convexnn.program import Settings  # noqa: E402
-from convexnn.scp import mint, solve  # noqa: E402
-from convexnn.units import make_features, sample_units  # noqa: E402
+from convexnn.sampled.scp import mint, solve  # noqa: E402
+from convexnn.sampled.units import make_features, sample_units  # noqa: E402
 from farkas.certificate import CertificateError  # noqa: E402
 from farkas.environment import describe  # noqa: E402
 

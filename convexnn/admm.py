@@ -35,9 +35,9 @@ from convexnn import _kernels
 from convexnn._measure_cells import lengths
 from convexnn.anderson import INTERVAL, Anderson
 from convexnn.cones import ConeProjector
-from convexnn.large import UStep, choose, prepare_u_step
-from convexnn.large_cones import LargeConeProjector
 from convexnn.prox import PROX
+from convexnn.scale.cones import LargeConeProjector
+from convexnn.scale.normal import UStep, choose, prepare_u_step
 
 Array = NDArray[np.float64]
 
@@ -99,13 +99,13 @@ def factorize(
     activation : {"relu", "gated"}
         The program.
     u_update : {"auto", "eigh", "cholesky", "cg"}, default="auto"
-        How the u-step is solved, see :func:`convexnn.large.choose`.
+        How the u-step is solved, see :func:`convexnn.scale.normal.choose`.
 
     Returns
     -------
     Factor
         Costs O(n d^2 + n^2 P + n^3) time and O(n^2 + n P) memory with eigenvectors;
-        without, see :mod:`convexnn.large`.
+        without, see :mod:`convexnn.scale.normal`.
     """
     factor = reduce(X, patterns, activation)
     if u_update == "auto":

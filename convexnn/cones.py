@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexnn import _kernels
 from convexnn._measure_cells import lengths
-from convexnn.large_cones import MANY_ROWS, TOLERANCE, LargeConeProjector
 from convexnn.patterns import as_matrix
+from convexnn.scale.cones import MANY_ROWS, TOLERANCE, LargeConeProjector
 from farkas.kernels import prepare
 
 Array = NDArray[np.float64]

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from convexnn._array import ArrayIteration, Place
 from convexnn.admm import Factor, Iteration, factorize, reduce
 from convexnn.bounds import Bounds
-from convexnn.large import least_squares
 from convexnn.program import Program, Settings
-from convexnn.rbcd import RandomizedIteration
+from convexnn.scale._array import ArrayIteration, Place
+from convexnn.scale.normal import least_squares
+from convexnn.scale.rbcd import RandomizedIteration
 from farkas.history import Recorder
 from farkas.status import Status
 

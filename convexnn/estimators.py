@@ -276,7 +276,7 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         float
             Share of rows that keep their class.
         """
-        from convexnn.attacks import robust_score
+        from convexnn.robust.attacks import robust_score
 
         check_is_fitted(self)
         radius = self.eps if eps is None else eps
@@ -301,7 +301,7 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         float
             Share of rows that keep their class on their whole box.
         """
-        from convexnn.attacks import certified_score
+        from convexnn.robust.attacks import certified_score
 
         check_is_fitted(self)
         return certified_score(self, X, y, self.eps if eps is None else eps)

@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from convexnn._array import place
 from convexnn._measure_losses import encode_targets, with_intercept
 from convexnn._measure_multiclass import class_columns
 from convexnn.multiclass import mint_multiclass, solve_shared
@@ -22,9 +21,10 @@ from convexnn.patterns import PatternSet
 from convexnn.program import Settings, check_alpha
 from convexnn.programs import final_status, mint
 from convexnn.refine import Refined
-from convexnn.robust import mint_robust
-from convexnn.robust_patterns import warn_if_collapsed
-from convexnn.robust_program import column_radius
+from convexnn.robust.patterns import warn_if_collapsed
+from convexnn.robust.program import column_radius
+from convexnn.robust.programs import mint_robust
+from convexnn.scale._array import place
 from convexnn.training import SAMPLERS, ForEach, Trained, Training, earlier_fit
 from farkas.backend import check_device
 from farkas.base import CertifiedMixin, check_choice, check_number
@@ -317,7 +317,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         max_time: float | None,
     ) -> Certificate:
         """Certify the network over all networks, by the relaxation."""
-        from convexnn.certificates import global_certificate
+        from convexnn.relaxation.certificates import global_certificate
 
         (hidden, output), (biases, _) = self.coefs_, self.intercepts_
         if self._intercept:
@@ -407,7 +407,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         -------
         MLPClassifier or MLPRegressor
         """
-        from convexnn.certify import to_mlp
+        from convexnn.relaxation.certify import to_mlp
 
         return to_mlp(self)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexnn.attacks import certified_score, robust_score
 from convexnn.patterns import as_matrix
+from convexnn.robust.attacks import certified_score, robust_score
 from farkas.base import check_number
 from farkas.plotting import BLUE, GREEN, GREY, ORANGE, _axes, _tidy
 

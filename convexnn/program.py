@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexnn._measure_cells import lengths
 from convexnn._measure_losses import LOSSES
-from convexnn.large import U_UPDATES
 from convexnn.patterns import PatternSet, as_matrix
+from convexnn.scale.normal import U_UPDATES
 
 Array = NDArray[np.float64]
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
-from convexnn._array import Place, place, to_host
 from convexnn.bounds import Bounds
 from convexnn.driver import Solution, solve
 from convexnn.patterns import PatternSet
 from convexnn.program import Program, Settings, check_start
+from convexnn.scale._array import Place, place, to_host
 from farkas.certificate import Certificate
 from farkas.result import make_result
 from farkas.status import Status

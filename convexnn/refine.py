@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convexnn._array import Place
 from convexnn._measure_losses import LOSSES
 from convexnn.admm import Factor, factorize
 from convexnn.descent import descend, network_objective, without_negligible
@@ -31,6 +30,7 @@ from convexnn.driver import Solution, solve
 from convexnn.network import recover_network
 from convexnn.patterns import PatternSet, pattern_of
 from convexnn.program import Program, Settings
+from convexnn.scale._array import Place
 from convexnn.search import Found, search_units
 from farkas.status import Status
 

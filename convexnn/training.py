@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convexnn._array import Place
 from convexnn.admm import factorize
 from convexnn.driver import solve
 from convexnn.patterns import (
@@ -19,10 +18,11 @@ from convexnn.patterns import (
 )
 from convexnn.program import Program, Settings, as_patterns
 from convexnn.refine import FIRST_PATTERNS, Refined, distinct, refine
-from convexnn.robust import solve_by_cvxpy, solve_program
-from convexnn.robust_admm import factorize_robust
-from convexnn.robust_patterns import sample_robust_patterns
-from convexnn.robust_program import RobustProgram
+from convexnn.robust.admm import factorize_robust
+from convexnn.robust.patterns import sample_robust_patterns
+from convexnn.robust.program import RobustProgram
+from convexnn.robust.programs import solve_by_cvxpy, solve_program
+from convexnn.scale._array import Place
 from farkas.parallel import seed_sequence
 
 Array = NDArray[np.float64]

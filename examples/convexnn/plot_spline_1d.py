@@ -14,7 +14,7 @@ import numpy as np
 
 import farkas
 from convexnn import ConvexMLPRegressor, SCPRegressor, scenario_violation
-from convexnn.fresh import fresh_gate_test
+from convexnn.sampled.fresh import fresh_gate_test
 
 # %%
 # The absolute value first. With 2 arms and one kink it is a network of two units; both

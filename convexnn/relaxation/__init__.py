@@ -1,0 +1,1 @@
+"""Proofs over all networks of any width, by the doubly nonnegative relaxation."""

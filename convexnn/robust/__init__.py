@@ -1,0 +1,1 @@
+"""Robust training: programs whose constraints hold for every perturbed row."""

@@ -1,0 +1,1 @@
+"""Sampled convex programs: random hidden units, one convex output layer."""
