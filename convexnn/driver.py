@@ -91,7 +91,8 @@ def solve(
             f"state= has no entry {error}; pass the state of a run with the same "
             "u_update and device."
         ) from error
-    return Driver(program, settings, factor, iteration, begun, state).run()
+    bounds = Bounds(*arguments, state=state)
+    return Driver(settings, iteration, bounds, begun, state).run()
 
 
 def _method(
@@ -146,33 +147,28 @@ class Driver:
 
     Parameters
     ----------
-    program : Program
-        What to solve.
     settings : Settings
         When to stop and whom to tell.
-    factor : Factor
-        Data and patterns.
     iteration : Method
         What moves the point.
+    bounds : Bounds
+        What turns its points into bounds; or another of its kind.
     begun : float
         When the run began, ``time.perf_counter()``.
     state : dict, optional
-        Continue an earlier run; the method has taken its own part already.
+        Continue an earlier run; method and bounds have taken their parts already.
     """
 
     def __init__(
         self,
-        program: Program,
         settings: Settings,
-        factor: Factor,
         iteration: Method,
+        bounds: Any,
         begun: float,
         state: dict[str, Any] | None = None,
     ) -> None:
         self.settings, self.iteration, self.begun = settings, iteration, begun
-        self.bounds = Bounds(
-            factor, program.y, program.alpha, program.loss, state=state
-        )
+        self.bounds = bounds
         earlier = {} if state is None else _history_of(state)
         self.recorder = Recorder(
             every=settings.history_every,

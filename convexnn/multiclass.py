@@ -28,7 +28,6 @@ from convexnn.patterns import PatternSet, as_matrix
 from convexnn.program import Settings, as_patterns, check_alpha
 from convexnn.programs import final_status
 from farkas.certificate import Certificate
-from farkas.history import Recorder
 from farkas.result import make_result
 from farkas.verification import certify
 
@@ -170,7 +169,7 @@ def solve_shared(
     factor = factorize(X, patterns.D, "gated", "eigh")
     iteration = SharedIteration(factor, Y, alpha, loss, rho=settings.rho)
     bounds = SharedBounds(factor, Y, alpha, loss)
-    return _SharedDriver(settings, iteration, bounds, begun).run()
+    return Driver(settings, iteration, bounds, begun).run()
 
 
 def mint_multiclass(
@@ -202,26 +201,6 @@ def mint_multiclass(
     bounds = cast("SharedBounds", solution.bounds)
     witness = {"patterns": patterns.D, "V": bounds.x(), "theta": bounds.theta}
     return certify(PROBLEM, data, witness, parameters, tolerance=tol)
-
-
-class _SharedDriver(Driver):
-    """The driver of all programs, with the iteration and the bounds of this one."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        iteration: "SharedIteration",
-        bounds: "SharedBounds",
-        begun: float,
-    ) -> None:
-        self.settings, self.iteration, self.begun = settings, iteration, begun
-        self.bounds = bounds  # type: ignore[assignment]
-        self.recorder = Recorder(
-            every=settings.history_every,
-            columns=("lower_bound", "rho"),
-            verbose=settings.verbose,
-            name=settings.name,
-        )
 
 
 class SharedIteration:

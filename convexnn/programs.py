@@ -291,18 +291,39 @@ def mint(
         witness["members"] = np.zeros((len(parts), P), dtype=bool)
         for c, own in enumerate(members):
             witness["members"][c, own] = True
-    if len(parts) == 1:
-        witness |= parts[0]
-    else:
-        for name in parts[0]:
-            arrays = [part[name] for part in parts]
-            if name == "multiplier_index":
-                arrays = [2 * c * P * n + array for c, array in enumerate(arrays)]
-            if name.startswith("multiplier"):
-                witness[name] = np.concatenate(arrays)
-            else:
-                witness[name] = np.stack(arrays, axis=1 if name == "theta" else 0)
+    witness |= stack_outputs(parts, P * n)
     return certify(PROBLEM, data, witness, parameters, tolerance=tol)
+
+
+def stack_outputs(parts: list[dict[str, Any]], size: int) -> dict[str, Any]:
+    """Return one witness for all outputs.
+
+    Parameters
+    ----------
+    parts : list of dict
+        Witness of each output.
+    size : int
+        Number of constraints of each sign, P times n.
+
+    Returns
+    -------
+    dict
+        Blocks along a new first axis, what belongs to samples along a new last one,
+        multipliers one after the other.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    stacked = {}
+    for name in parts[0]:
+        arrays = [part[name] for part in parts]
+        if name == "multiplier_index":
+            arrays = [2 * c * size + array for c, array in enumerate(arrays)]
+        if name.startswith("multiplier"):
+            stacked[name] = np.concatenate(arrays)
+        else:
+            by_sample = name in ("theta", "amplitude")
+            stacked[name] = np.stack(arrays, axis=1 if by_sample else 0)
+    return stacked
 
 
 def _spread(

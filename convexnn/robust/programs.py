@@ -12,7 +12,7 @@ from convexnn._measure_robust import ROBUST_LOSSES
 from convexnn.driver import Driver, Solution
 from convexnn.patterns import PatternSet
 from convexnn.program import Settings, check_start
-from convexnn.programs import final_status
+from convexnn.programs import final_status, stack_outputs
 from convexnn.robust.admm import (
     Dual,
     RobustFactor,
@@ -23,7 +23,6 @@ from convexnn.robust.bounds import RobustBounds
 from convexnn.robust.patterns import warn_if_collapsed
 from convexnn.robust.program import RobustProgram
 from farkas.certificate import Certificate
-from farkas.history import Recorder
 from farkas.result import make_result
 from farkas.status import Status
 from farkas.verification import certify
@@ -192,31 +191,7 @@ def solve_program(
     arguments = (factor, program.y, program.alpha, program.loss)
     iteration = RobustIteration(*arguments, rho=settings.rho, x0=blocks, state=state)
     bounds = RobustBounds(*arguments, state=state)
-    return _RobustDriver(settings, iteration, bounds, begun, state or {}).run()
-
-
-class _RobustDriver(Driver):
-    """The driver of all programs with the iteration and the bounds of this one."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        iteration: Any,
-        bounds: Any,
-        begun: float,
-        state: dict[str, Any],
-    ) -> None:
-        self.settings, self.iteration, self.bounds = settings, iteration, bounds
-        self.begun = begun
-        prefix = "history_"
-        columns = {name: state[name] for name in state if name.startswith(prefix)}
-        self.recorder = Recorder(
-            every=settings.history_every,
-            columns=("lower_bound", "rho"),
-            verbose=settings.verbose,
-            name=settings.name,
-            start={name.removeprefix(prefix): c for name, c in columns.items()} or None,
-        )
+    return Driver(settings, iteration, bounds, begun, state).run()
 
 
 def solve_by_cvxpy(program: RobustProgram, settings: Settings) -> Solution:
@@ -290,17 +265,5 @@ def mint_robust(
     """
     parts = [part.witness() for part in bounds]
     witness: dict[str, Any] = {"patterns": patterns.D, "eps": eps}
-    if len(parts) == 1:
-        witness |= parts[0]
-    else:
-        size = 2 * patterns.D.size
-        for name in parts[0]:
-            arrays = [part[name] for part in parts]
-            if name == "multiplier_index":
-                arrays = [c * size + array for c, array in enumerate(arrays)]
-            if name.startswith("multiplier"):
-                witness[name] = np.concatenate(arrays)
-            else:
-                by_sample = name in ("theta", "amplitude")
-                witness[name] = np.stack(arrays, axis=1 if by_sample else 0)
+    witness |= stack_outputs(parts, patterns.D.size)
     return certify(PROBLEM, data, witness, parameters, tolerance=tol)

@@ -40,6 +40,7 @@ from convexnn.admm import (
     reduce,
 )
 from convexnn.anderson import INTERVAL, Anderson
+from convexnn.bounds import Bounds
 from convexnn.driver import Driver
 from convexnn.patterns import PatternSet
 from convexnn.program import Program, Settings
@@ -188,7 +189,8 @@ def solve_consensus(
             rho=settings.rho,
             state=state,
         )
-        driver = Driver(program, settings, factor, iteration, begun, state)
+        bounds = Bounds(factor, program.y, program.alpha, program.loss, state=state)
+        driver = Driver(settings, iteration, bounds, begun, state)
         try:
             solution = driver.run()
         except BrokenProcessPool as error:
