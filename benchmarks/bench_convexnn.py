@@ -4,7 +4,6 @@ Both sides run in one process on the same arrays, one thread, kernels warm, inte
 both answers are graded by the same measure. Ratios of the best of several runs.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NU
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from report import table, write  # noqa: E402
 from sklearn.datasets import load_breast_cancer  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
@@ -28,9 +28,7 @@ from convexnn import (  # noqa: E402
 from convexnn._measure_losses import LOSSES  # noqa: E402
 from convexnn.admm import factorize  # noqa: E402
 from convexnn.bounds import Bounds  # noqa: E402
-from farkas.environment import describe  # noqa: E402
 
-RESULTS = Path(__file__).resolve().parent / "results"
 TOLERANCE = 1e-4
 REPEATS = 5
 # From loose to the default: the first that reaches the same gap is timed.
@@ -100,16 +98,12 @@ def main():
             ),
         ]
     )
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
     record = {
-        "environment": describe(),
         "gap": rows,
         "iteration": scaling,
         "first_fit": latency,
     }
-    (RESULTS / "convexnn.json").write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "convexnn.md").write_text(text + "\n")
+    write("convexnn", record, text)
 
 
 def problem(n, n_patterns):
@@ -231,18 +225,6 @@ def first_fit():
                 if round_:  # the first fills the caches
                     best[name] = min(best[name], time.perf_counter() - begun)
     return list(best.items())
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 if __name__ == "__main__":

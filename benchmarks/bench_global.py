@@ -5,16 +5,15 @@ the same relaxation where it finishes; scikit-learn's MLPs certified on their ow
 patterns. Every bound is the one that `farkas.verify` redoes.
 """
 
-import json
 import os
 import time
 import warnings
-from pathlib import Path
 
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from report import table, write  # noqa: E402
 from scipy.optimize import minimize  # noqa: E402
 from sklearn.datasets import load_breast_cancer, load_diabetes  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
@@ -29,9 +28,7 @@ from convexnn import (  # noqa: E402
     solve_relu,
 )
 from convexnn.relaxation.certificates import own_patterns  # noqa: E402
-from farkas.environment import describe  # noqa: E402
 
-RESULTS = Path(__file__).resolve().parent / "results"
 ALPHA = 1.0
 # data, rows, seconds, gap that is wanted
 CASES = (
@@ -123,11 +120,8 @@ def main():
             ),
         ]
     )
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    record = {"environment": describe(), "bounds": bounds, "peers": peers, "mlps": mlps}
-    (RESULTS / "global.json").write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "global.md").write_text(text + "\n")
+    record = {"bounds": bounds, "peers": peers, "mlps": mlps}
+    write("global", record, text)
 
 
 def load(name, n):
@@ -271,18 +265,6 @@ def certify(kind, options):
         "fit": fit,
         "certify": took,
     }
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@
 thread, kernels warm, in turn; both answers are graded by the same measure.
 """
 
-import json
 import os
 import time
-from pathlib import Path
 
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from report import table, write  # noqa: E402
 from sklearn.datasets import load_breast_cancer  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.neural_network import MLPClassifier  # noqa: E402
@@ -32,9 +31,7 @@ from convexnn.robust.admm import factorize_robust  # noqa: E402
 from convexnn.robust.bounds import RobustBounds  # noqa: E402
 from convexnn.robust.program import RobustProgram  # noqa: E402
 from convexnn.robust.programs import into_box  # noqa: E402
-from farkas.environment import describe  # noqa: E402
 
-RESULTS = Path(__file__).resolve().parent / "results"
 TOLERANCE = 1e-4
 REPEATS = 2
 TRAIN, COMPONENTS, ALPHA = 120, 8, 0.1
@@ -112,11 +109,8 @@ def report(speed, attacked):
             table(["eps", "over MLP(50)", "over standard"], leads(attacked)),
         ]
     )
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    record = {"environment": describe(), "speed": speed, "attacked": attacked}
-    (RESULTS / "robust.json").write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "robust.md").write_text(text + "\n")
+    record = {"speed": speed, "attacked": attacked}
+    write("robust", record, text)
 
 
 def split(seed):
@@ -228,18 +222,6 @@ def leads(rows):
         lead = [(pgd["robust"] - pgd[k]).min() for k in ("MLP(50)", "standard")]
         table_rows.append([eps, *(f"{100 * value:.1f}" for value in lead)])
     return table_rows
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 if __name__ == "__main__":

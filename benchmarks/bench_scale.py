@@ -10,12 +10,12 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from report import table, write  # noqa: E402
 from scipy.linalg import cholesky  # noqa: E402
 
 import farkas  # noqa: E402
@@ -26,9 +26,7 @@ from convexnn import (  # noqa: E402
     solve_relu,
 )
 from convexnn.admm import factorize  # noqa: E402
-from farkas.environment import describe  # noqa: E402
 
-RESULTS = Path(__file__).resolve().parent / "results"
 SOLVERS = {"relu": solve_relu, "gated": solve_gated}
 SETUP = {"n": 600, "d": 147, "P": 60}
 LARGE = {"n": 20_000, "d": 50, "P": 100}
@@ -111,16 +109,12 @@ def main():
             ),
         ]
     )
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
     record = {
-        "environment": describe(),
         "setup": setup,
         "fits": fits,
         "consensus": shards,
     }
-    (RESULTS / "scale.json").write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "scale.md").write_text(text + "\n")
+    write("scale", record, text)
 
 
 def measured(name, *arguments):
@@ -223,18 +217,6 @@ def problem(n, d, P):
 def peak():
     """Return the largest resident size of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 if __name__ == "__main__":

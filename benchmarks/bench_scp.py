@@ -4,16 +4,15 @@ Both sides run in one process on the same features, one thread, kernels warm, in
 both answers are graded by the same measure. Ratios of the best of several runs.
 """
 
-import json
 import os
 import time
 import warnings
-from pathlib import Path
 
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from report import table, write  # noqa: E402
 from scipy.optimize import linprog  # noqa: E402
 from sklearn.datasets import load_breast_cancer, load_diabetes  # noqa: E402
 from sklearn.linear_model import Lasso, LogisticRegression  # noqa: E402
@@ -25,9 +24,7 @@ from convexnn.program import Settings  # noqa: E402
 from convexnn.sampled.scp import mint, solve  # noqa: E402
 from convexnn.sampled.units import make_features, sample_units  # noqa: E402
 from farkas.certificate import CertificateError  # noqa: E402
-from farkas.environment import describe  # noqa: E402
 
-RESULTS = Path(__file__).resolve().parent / "results"
 TOLERANCE = 1e-4
 REPEATS = 3
 N_UNITS = 1000
@@ -109,11 +106,8 @@ def main():
             ),
         ]
     )
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    record = {"environment": describe(), "programs": rows, "paths": paths}
-    (RESULTS / "scp.json").write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "scp.md").write_text(text + "\n")
+    record = {"programs": rows, "paths": paths}
+    write("scp", record, text)
 
 
 def problem(name):
@@ -255,18 +249,6 @@ def time_path(activation, solver, *, n, P):
             run()
             best[name] = min(best[name], time.perf_counter() - begun)
     return {"activation": activation, "n": n, "P": P, **best}
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 if __name__ == "__main__":

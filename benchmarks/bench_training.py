@@ -5,7 +5,6 @@ Refinement against restarts of L-BFGS on the network itself; test accuracy again
 whose interpreter the variable FARKAS_PYSCNN names. CPU times, one thread.
 """
 
-import json
 import os
 import subprocess
 import tempfile
@@ -17,7 +16,8 @@ THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NU
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
-from bench_convexnn import SOLVERS, problem, table  # noqa: E402
+from bench_convexnn import SOLVERS, problem  # noqa: E402
+from report import table, write  # noqa: E402
 from sklearn.datasets import (  # noqa: E402
     load_breast_cancer,
     load_digits,
@@ -33,9 +33,7 @@ from convexnn import ConvexMLPClassifier  # noqa: E402
 from convexnn.admm import factorize  # noqa: E402
 from convexnn.bounds import Bounds  # noqa: E402
 from convexnn.descent import descend, network_objective  # noqa: E402
-from farkas.environment import describe  # noqa: E402
 
-RESULTS = Path(__file__).resolve().parent / "results"
 PEER = Path(__file__).resolve().parent / "peer_pyscnn.py"
 RESTARTS, WIDTH = 10, 100
 SPLITS, FOLDS = 10, 3
@@ -141,17 +139,13 @@ def main():
             else "pyscnn is not at hand.",
         ]
     )
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
     record = {
-        "environment": describe(),
         "refinement": refined,
         "restarts": restarts,
         "accuracy": accuracies,
         "pyscnn": peers,
     }
-    (RESULTS / "training.json").write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "training.md").write_text(text + "\n")
+    write("training", record, text)
 
 
 def refinement():
