@@ -7,6 +7,7 @@ Usage: python3 tasks.py TASK [options that the task passes on]
   conformance   only the checks that every estimator must pass
   lint          ruff and mypy
   bench NAME    benchmarks/bench_NAME.py, for example: bench convexnn
+  bench         all of them, which takes an hour, and the table of all
   ci            lint, then test
 
 The first run creates .venv and installs the project there; later runs start at once.
@@ -103,9 +104,11 @@ def main(task="help", *args):
     extra, *commands = TASKS[task]
     if task == "bench":
         known = sorted(p.stem[6:] for p in (ROOT / "benchmarks").glob("bench_*.py"))
-        if not args or args[0] not in known:
-            sys.exit(f"bench needs a NAME, one of: {', '.join(known) or '(none yet)'}.")
-        commands, args = [f"benchmarks/bench_{args[0]}.py"], args[1:]
+        if args and args[0] not in known:
+            sys.exit(f"bench needs no NAME or one of: {', '.join(known)}.")
+        names = [f"bench_{name}" for name in args[:1] or known]
+        names += [] if args else ["overview"]
+        commands, args = [f"benchmarks/{name}.py" for name in names], args[1:]
     setup(extra)
     folder = None if task == "demo" else ROOT  # the demo writes where it was called
     *first, last = [command.split() for command in commands]

@@ -146,14 +146,17 @@ def test_the_help_lists_every_task(tasks):
         assert f"\n  {task} " in tasks.__doc__
 
 
-def test_bench_wants_a_known_name(tasks):
+def test_bench_runs_the_one_that_is_named_or_all_and_their_table(tasks):
     (tasks.ROOT / "benchmarks").mkdir()
-    (tasks.ROOT / "benchmarks/bench_lasso.py").touch()
-    for argv in ([], ["ridge"]):
-        with pytest.raises(SystemExit, match="NAME, one of: lasso"):
-            tasks.main("bench", *argv)
+    for name in ("lasso", "elastic"):
+        (tasks.ROOT / f"benchmarks/bench_{name}.py").touch()
+    with pytest.raises(SystemExit, match="no NAME or one of: elastic, lasso"):
+        tasks.main("bench", "ridge")
     tasks.main("bench", "lasso", "--quick")
     assert tasks.calls[-1] == ["benchmarks/bench_lasso.py", "--quick"]
+    tasks.main("bench")
+    scripts = ("bench_elastic", "bench_lasso", "overview")
+    assert tasks.calls[-3:] == [[f"benchmarks/{name}.py"] for name in scripts]
 
 
 def test_a_failing_command_fails_the_task_and_options_go_to_the_last(tasks):
