@@ -5,11 +5,7 @@ both answers are graded by the same measure. Ratios of the best of several runs.
 """
 
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 os.environ.update(THREADS)  # before NumPy is loaded
@@ -47,7 +43,6 @@ def main():
         compare("relu", n=20, n_patterns=100, loss="squared", tol=1e-6, alpha=1e-3),
     ]
     scaling = [time_per_iteration(P) for P in (50, 100, 200, 400)]
-    latency = first_fit()
     text = "\n\n".join(
         [
             "# Convex networks against cvxpy + Clarabel",
@@ -90,18 +85,11 @@ def main():
                 ["P", "microseconds", "per pattern"],
                 [[P, f"{t * 1e6:.0f}", f"{t * 1e6 / P:.2f}"] for P, t in scaling],
             ),
-            "A script that fits breast cancer once, in a fresh process, with a warm "
-            "Numba cache:",
-            table(
-                ["script", "seconds", "ratio"],
-                [[name, f"{t:.2f}", f"{t / latency[0][1]:.2f}"] for name, t in latency],
-            ),
         ]
     )
     record = {
         "gap": rows,
         "iteration": scaling,
-        "first_fit": latency,
     }
     write("convexnn", record, text)
 
@@ -194,37 +182,6 @@ def time_per_iteration(n_patterns, iterations=200):
         base = solve_relu(X, y, patterns, alpha=1.0, tol=0.0, max_iter=25)
         times.append((result.elapsed - base.elapsed) / (iterations - 25))
     return n_patterns, min(times)
-
-
-def first_fit():
-    """Time whole scripts that load breast cancer and fit once."""
-    head = (
-        "from sklearn.datasets import load_breast_cancer\n"
-        "from sklearn.preprocessing import StandardScaler\n"
-        "X, y = load_breast_cancer(return_X_y=True)\n"
-        "X = StandardScaler().fit_transform(X)\n"
-    )
-    scripts = {
-        "LogisticRegression": "from sklearn.linear_model import LogisticRegression\n"
-        "LogisticRegression().fit(X, y)",
-        "ConvexMLPClassifier": "from convexnn import ConvexMLPClassifier\n"
-        "ConvexMLPClassifier().fit(X, y)",
-        "ConvexMLPClassifier(alpha=1)": "from convexnn import ConvexMLPClassifier\n"
-        "ConvexMLPClassifier(alpha=1).fit(X, y)",
-        "ConvexMLPClassifier, gated": "from convexnn import ConvexMLPClassifier\n"
-        "ConvexMLPClassifier(activation='gated').fit(X, y)",
-    }
-    best = dict.fromkeys(scripts, float("inf"))
-    with tempfile.TemporaryDirectory() as folder:
-        for round_ in range(REPEATS + 1):
-            for name, script in scripts.items():
-                path = Path(folder) / "script.py"
-                path.write_text(head + script)
-                begun = time.perf_counter()
-                subprocess.run([sys.executable, str(path)], check=True)
-                if round_:  # the first fills the caches
-                    best[name] = min(best[name], time.perf_counter() - begun)
-    return list(best.items())
 
 
 if __name__ == "__main__":
