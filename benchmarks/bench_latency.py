@@ -59,7 +59,8 @@ VariationalQuantumClassifier().fit(X[:, :3], y)
 """,
     "dfo: minimize_cbo": """
 from dfo import minimize_cbo, testfunctions
-minimize_cbo(testfunctions.get("rastrigin", 4), [(-5, 5)] * 4, maxfev=2000, random_state=0)
+f = testfunctions.get("rastrigin", 4)
+minimize_cbo(f, [(-5, 5)] * 4, maxfev=2000, random_state=0)
 """,
 }
 
