@@ -6,8 +6,9 @@ weights are evaluated, both are kept. After that the size of the graph does not 
 
 ``source`` is ``(indptr, indices, data, labels, attributes, capacity, scalars)`` with
 empty arrays for what is absent, and scalars ``(label_weight, unknown_weight, gamma,
-sink rule, band, band of an empty sink)``. ``state`` holds the local arrays and
-``count`` the registers of :class:`graphs.neighborhood.Neighborhood`.
+sink rule, band, band of an empty sink, shift of the target in bands)``. ``state`` holds
+the local arrays and ``count`` the registers of
+:class:`graphs.neighborhood.Neighborhood`.
 """
 
 import importlib
@@ -18,53 +19,50 @@ from farkas.kernels import kernel, on_warmup
 
 
 @kernel
-def _slot(key, table):
-    """Return where a node stands in the hash table, or the free slot for it."""
+def _slot(key, table, node, bits):
+    """Return where a node stands in the hash table, or the free slot for it.
+
+    The table holds local numbers plus one. As long as it is larger than the graph no
+    two nodes collide; beyond, nodes with near numbers stay near.
+    """
     mask = table.shape[0] - 1
-    mixed = ((key ^ (key >> 16) ^ (key >> 32)) & 0xFFFFFFFF) * 0x45D9F3B
-    slot = (mixed ^ (mixed >> 16)) & mask
-    while table[slot, 0] != 0 and table[slot, 0] != key + 1:
+    slot = (key + (key >> bits) * 0x9E3779B1) & mask
+    while table[slot] != 0 and node[table[slot] - 1] != key:
         slot = (slot + 1) & mask
     return slot
 
 
 @kernel
-def _meet(key, slot, seed_mass, source, state, count):
-    """Give a node the next local number. Only seeds have a nonnegative mass here."""
-    indptr, _, data, labels, attributes, capacity, scalars = source
-    (table, node, value, given, sink, degree, start, _, label, _, _, _, flags,
-     parent) = state  # fmt: skip
-    i = count[0]
-    count[0] += 1
-    table[slot, 0] = key + 1
-    table[slot, 1] = i
-    node[i] = key
-    if scalars[3] == 0.0:
-        T = np.float64(indptr[key + 1] - indptr[key])
-    elif scalars[3] == 1.0:
-        T = 1.0
-    else:
-        T = capacity[key]
-    band = scalars[4] * T if T > 0 else scalars[5]
-    mass = max(seed_mass, 0.0)
-    given[i] = mass
-    sink[i] = T
-    value[i, 0] = mass
-    value[i, 1] = 0.0
-    value[i, 2] = T - band
-    value[i, 3] = 0.99 * band  # a hundredth stays free for rounding
-    start[i] = -1
-    # A lower bound of the degree, until the row is read.
-    degree[i] = np.float64(indptr[key + 1] - indptr[key])
-    if labels.shape[0] > 0:
-        degree[i] *= min(scalars[0], scalars[1])
-    if data.shape[0] > 0 or attributes.shape[0] > 0:
-        degree[i] = 0.0
-    flags[i] = 0
-    parent[i] = i
-    if labels.shape[0] > 0:
-        label[i] = 1.0 if seed_mass >= 0.0 else labels[key]
-    return i
+def _welcome(first, last, source, state):
+    """Set what is known of new local nodes before their rows are read."""
+    indptr, data, labels, attributes, capacity, scalars = (
+        source[0], source[2], source[3], source[4], source[5], source[6],
+    )  # fmt: skip
+    node, value, given, sink, degree, start = state[1:7]
+    flags = state[12]
+    for i in range(first, last):
+        key = node[i]
+        many = np.float64(indptr[key + 1] - indptr[key])
+        T = many
+        if scalars[3] == 1.0:
+            T = 1.0
+        elif scalars[3] == 2.0:
+            T = capacity[key]
+        band = scalars[4] * T if T > 0 else scalars[5]
+        given[i] = 0.0
+        sink[i] = T
+        value[i, 0] = 0.0
+        value[i, 1] = 0.0
+        value[i, 2] = T - scalars[6] * band
+        value[i, 3] = 0.99 * band  # a hundredth stays free for rounding
+        start[i] = -1
+        # A lower bound of the degree, until the row is read.
+        degree[i] = many
+        if labels.shape[0] > 0:
+            degree[i] *= min(scalars[0], scalars[1])
+        if data.shape[0] > 0 or attributes.shape[0] > 0:
+            degree[i] = 0.0
+        flags[i] = 0
 
 
 @kernel
@@ -78,9 +76,16 @@ def _root(i, parent):
 @kernel
 def _open(i, source, state, count):
     """Read the row of a local node; False if the local arrays are too small."""
-    indptr, indices, data, labels, attributes, _, scalars = source
-    (table, node, _, _, _, degree, start, length, label, to, weight, _, _,
-     parent) = state  # fmt: skip
+    indptr, indices, data, labels, attributes = source[:5]
+    scalars = source[6]
+    table, node, degree, start, length = (
+        state[0],
+        state[1],
+        state[5],
+        state[6],
+        state[7],
+    )
+    label, to, weight, parent = state[8], state[9], state[10], state[13]
     key = node[i]
     first, last = indptr[key], indptr[key + 1]
     room = last - first
@@ -94,7 +99,8 @@ def _open(i, source, state, count):
     weighted, labelled = data.shape[0] > 0, labels.shape[0] > 0
     attributed = attributes.shape[0] > 0
     root = _root(i, parent)
-    e = count[1]
+    bits, known = count[8], count[0]
+    next_one, e = known, count[1]
     start[i] = e
     d = 0.0
     for k in range(first, last):
@@ -108,9 +114,9 @@ def _open(i, source, state, count):
                 step = attributes[key, c] - attributes[other, c]
                 square += step * step
             w *= np.exp(-gamma * square)
-        slot = _slot(other, table)
-        met = table[slot, 0] != 0
-        j = table[slot, 1]
+        slot = _slot(other, table, node, bits)
+        j = np.int64(table[slot]) - 1
+        met = j >= 0
         if labelled:
             t = label[j] if met else np.float64(labels[other])
             s = label[i]
@@ -122,27 +128,52 @@ def _open(i, source, state, count):
         if w <= 0.0:
             continue
         if not met:
-            j = _meet(other, slot, -1.0, source, state, count)
-        near = _root(j, parent)
-        if near != root:
+            j = next_one
+            next_one += 1
+            table[slot] = next_one
+            node[j] = other
+            parent[j] = root
+            if labelled:
+                label[j] = labels[other]
+        elif parent[j] != root:
+            near = _root(j, parent)
             parent[near] = root
+            parent[j] = root
         to[e] = j
         weight[e] = w
         d += w
         e += 1
     length[i] = e - start[i]
     degree[i] = d
-    count[1] = e
+    count[0], count[1] = next_one, e
     count[6] += 1
+    _welcome(known, next_one, source, state)
     return True
 
 
 @kernel
 def meet(keys, masses, source, state, count):
-    """Give seeds their local numbers, in order; their labels count as 1."""
+    """Give nodes the first local numbers, in order.
+
+    Those with a nonnegative mass are seeds, and their labels count as 1.
+    """
+    labels = source[3]
+    table, node, value, given, label, parent = (
+        state[0], state[1], state[2], state[3], state[8], state[13],
+    )  # fmt: skip
+    first = count[0]
     for k in range(keys.shape[0]):
-        slot = _slot(keys[k], state[0])
-        _meet(keys[k], slot, masses[k], source, state, count)
+        i = count[0]
+        count[0] += 1
+        table[_slot(keys[k], table, node, count[8])] = i + 1
+        node[i] = keys[k]
+        parent[i] = i
+        if labels.shape[0] > 0:
+            label[i] = 1.0 if masses[k] >= 0.0 else labels[keys[k]]
+    _welcome(first, count[0], source, state)
+    for k in range(keys.shape[0]):
+        given[first + k] = max(masses[k], 0.0)
+        value[first + k, 0] = given[first + k]
 
 
 @kernel
@@ -156,12 +187,17 @@ def open_rows(which, source, state, count):
 
 
 @kernel
-def rehash(table, node, n):
-    """Fill an empty hash table with the first n nodes."""
+def rehash(table, node, n, bits):
+    """Fill an empty hash table of ``2**bits`` slots with the first n nodes."""
     for i in range(n):
-        slot = _slot(node[i], table)
-        table[slot, 0] = node[i] + 1
-        table[slot, 1] = i
+        table[_slot(node[i], table, node, bits)] = i + 1
+
+
+@kernel
+def forget(table, node, n, bits):
+    """Empty a hash table of its first n nodes, the last first: chains stay whole."""
+    for i in range(n - 1, -1, -1):
+        table[_slot(node[i], table, node, bits)] = 0
 
 
 @kernel
@@ -178,19 +214,26 @@ def _take(state, source, count):
 
 
 @kernel
-def push(source, state, count, omega, patience, budget, excursion):
+def push(source, state, count, omega, patience, budget, excursion, report):
     """Over-relaxed push for p = 2 until the queue is empty or the budget spent.
 
-    A queued node moves to ``T - band``; it queues again when it leaves the band around
-    that target. With ``omega = 1`` mass only ever moves outwards. Returns why it
-    stopped: 0 done, 1 budget, 2 no room, 3 excursion, 4 stuck.
+    A queued node moves to its target; it queues again when it leaves the band around
+    that. With ``omega = 1`` mass only ever moves outwards. ``report[1]`` grows by what
+    the dual value gains. Returns why it stopped: 0 done, 1 budget, 2 no room, 3
+    excursion, 4 stuck.
     """
-    (_, _, value, _, sink, degree, start, length, _, to, weight, queue, flags,
-     _) = state  # fmt: skip
+    value, sink, degree, start, length = (
+        state[2],
+        state[4],
+        state[5],
+        state[6],
+        state[7],
+    )
+    to, weight, queue, flags = state[9], state[10], state[11], state[12]
     mask = np.uint64(queue.shape[0] - 1)
     # Registers live in variables: through the array they would be reloaded each time.
     head, waiting, pushes, work = np.uint64(count[2]), count[3], count[4], count[5]
-    pushed, code = count[7], 0
+    pushed, code, gain = count[7], 0, 0.0
     while waiting > 0:
         if pushes >= budget:
             code = 1
@@ -222,6 +265,7 @@ def push(source, state, count, omega, patience, budget, excursion):
             age = pushes / pushed
             a *= 1.0 + (omega - 1.0) * age / (age + patience)
         a = max(a, -x)
+        gain += a * (mass - sink[i] - 0.5 * a * d)
         value[i, 1] = x + a
         mass -= a * d
         value[i, 0] = mass
@@ -245,6 +289,7 @@ def push(source, state, count, omega, patience, budget, excursion):
             waiting += 1
     count[2], count[3], count[4] = np.int64(head & mask), waiting, pushes
     count[5], count[7] = work, pushed
+    report[1] += gain
     return code
 
 
@@ -266,8 +311,10 @@ def push_power(source, state, count, power, budget):
     The height is bracketed by doubling and found by the Illinois rule, up to a band
     above the target, so that no node is ever left with too little.
     """
-    (_, _, value, given, _, degree, start, length, _, to, weight, queue, flags,
-     _) = state  # fmt: skip
+    value, given, degree, start, length = (
+        state[2], state[3], state[5], state[6], state[7],
+    )  # fmt: skip
+    to, weight, queue, flags = state[9], state[10], state[11], state[12]
     mask = queue.shape[0] - 1
     while count[3] > 0:
         if count[4] >= budget:
@@ -346,25 +393,27 @@ def compile_all():
     for array in (indptr, indices):
         array.flags.writeable = False
     empty = np.empty(0)
-    scalars = np.array([1.0, 1.0, 0.0, 1.0, 0.01, 0.01])
+    scalars = np.array([1.0, 1.0, 0.0, 1.0, 0.01, 0.01, 1.0])
     source = (indptr, indices, empty, empty, np.empty((0, 0)), empty, scalars)
     state = (
-        np.zeros((8, 2), dtype=np.int64), np.zeros(2, dtype=np.int64),
+        np.zeros(8, dtype=np.int32), np.zeros(2, dtype=np.int64),
         np.zeros((2, 4)), np.zeros(2), np.zeros(2), np.zeros(2),
         np.full(2, -1), np.zeros(2, dtype=np.int64), np.zeros(2),
         np.zeros(2, dtype=np.int32), np.zeros(2), np.zeros(2, dtype=np.int32),
         np.zeros(2, dtype=np.uint8), np.zeros(2, dtype=np.int32),
+        np.zeros((2, 2), dtype=np.int32), np.zeros((2, 2)),
     )  # fmt: skip
-    count = np.zeros(8, dtype=np.int64)
+    count = np.array([0, 0, 0, 0, 0, 0, 0, 0, 3])
     meet(np.zeros(1, dtype=np.int64), np.array([1.5]), source, state, count)
     open_rows(np.zeros(1, dtype=np.int64), source, state, count)
-    push(source, state, count, 1.6, 5, 10, 9.0)
+    push(source, state, count, 1.6, 0.5, 10, 9.0, np.zeros(4))
     push_power(source, state, count, 0.5, 10)
-    rehash(np.zeros((8, 2), dtype=np.int64), state[1], 2)
+    rehash(np.zeros(8, dtype=np.int32), state[1], 2, 3)
+    forget(state[0], state[1], 2, 3)
 
 
 @on_warmup
 def register_others():
     """Load the package's other kernel files, whose kernels are compiled next."""
-    for name in ("build", "flow", "heights", "spectral"):
+    for name in ("build", "drain", "flow", "heights", "spectral"):
         importlib.import_module(f"graphs._kernels_{name}")

@@ -30,7 +30,7 @@ def settle(state, count, power, report):
     ``report`` gets the energy ``sum_e w_e |x_i - x_j|^q``, ``x'(Delta - T)``, the gap
     ``sum_i x_i (T_i - m_i)`` and the largest excess of a node, all rounding counted in.
     """
-    _, _, value, given, sink, _, start, length, _, to, weight, _, _, _ = state
+    _, _, value, given, sink, _, start, length, _, to, weight = state[:11]
     n = count[0]
     energy = linear = gap = 0.0
     excess = -np.inf
@@ -57,6 +57,7 @@ def settle(state, count, power, report):
             else:
                 energy += flow * step
                 value[j, 0] += flow
+        count[5] += length[i]
         held = given[i] - net
         value[i, 0] = held
         gap -= x * (held - sink[i])
@@ -75,54 +76,96 @@ def settle(state, count, power, report):
 
 
 @kernel
-def conjugate(state, count, steps):
-    """Jacobi-preconditioned conjugate gradients on the support, for p = 2.
+def _halves(nodes, k, place, state):
+    """Split the matrix of k nodes: entries before the diagonal, and those after it."""
+    start, length, to, weight = state[6], state[7], state[9], state[10]
+    other, factor = state[14], state[15]
+    first = np.zeros((2, k + 1), dtype=np.int64)
+    visits = 0
+    for a in range(k):
+        low, high = first[0, a], first[1, a]
+        i = nodes[a]
+        visits += length[i]
+        for e in range(start[i], start[i] + length[i]):
+            b = place[to[e]]
+            if b < 0:
+                continue
+            if b < a:
+                other[0, low], factor[0, low] = b, weight[e]
+                low += 1
+            else:
+                other[1, high], factor[1, high] = b, weight[e]
+                high += 1
+        first[0, a + 1], first[1, a + 1] = low, high
+    return first, visits
 
-    Solves ``m_i = target_i`` where ``x_i > 0`` until every residual is within half of
-    its band, and cuts negative heights off. Pushes mend what the cut leaves behind; the
-    masses must be recomputed first.
+
+@kernel
+def conjugate(state, count, steps, reduction):
+    """Conjugate gradients on the support with a sweep each way, for p = 2.
+
+    Solves ``m_i = target_i`` where ``x_i > 0`` until the preconditioned residual has
+    shrunk by ``reduction``, and cuts negative heights off. Pushes mend what the cut
+    leaves behind. The masses must be recomputed before and after. One step visits each
+    edge once (Eisenstat, 1981).
     """
-    _, _, value, _, _, degree, start, length, _, to, weight, _, _, _ = state
+    value, degree = state[2], state[5]
     n = count[0]
-    residual, direction, image = np.zeros(n), np.zeros(n), np.zeros(n)
-    nodes = np.empty(n, dtype=np.int64)
-    k, visits, rho = 0, 0, 0.0
+    nodes, place = np.empty(n, dtype=np.int64), np.full(n, -1)
+    k = 0
     for i in range(n):
         if value[i, 1] > 0.0:
             nodes[k] = i
+            place[i] = k
             k += 1
-            residual[i] = value[i, 0] - value[i, 2]
-            direction[i] = residual[i] / degree[i]
-            rho += residual[i] * direction[i]
-            visits += length[i]
+    other, factor = state[14], state[15]
+    first, visits = _halves(nodes, k, place, state)
+    d, x, rest = np.empty(k), np.zeros(k), np.empty(k)
+    direction, up, image = np.empty(k), np.empty(k), np.empty(k)
+    rho = 0.0
+    for a in range(k):
+        i = nodes[a]
+        d[a] = degree[i]
+        total = value[i, 0] - value[i, 2]
+        for e in range(first[0, a], first[0, a + 1]):
+            total += factor[0, e] * rest[other[0, e]]
+        rest[a] = total / d[a]
+        direction[a] = total
+        rho += total * rest[a]
+    visits += first[0, k]
+    begun = rho
     for _ in range(steps):
-        curvature, size = 0.0, 0.0
+        if not rho > reduction * reduction * begun:
+            break
+        size = curvature = 0.0
+        for a in range(k - 1, -1, -1):
+            total = direction[a]
+            size += total * total / d[a]
+            for e in range(first[1, a], first[1, a + 1]):
+                total += factor[1, e] * up[other[1, e]]
+            up[a] = total / d[a]
         for a in range(k):
-            i = nodes[a]
-            total = degree[i] * direction[i]
-            size += total * direction[i]
-            for e in range(start[i], start[i] + length[i]):
-                total -= weight[e] * direction[to[e]]
-            image[i] = total
-            curvature += direction[i] * total
-        count[5] += visits
+            total = direction[a] - d[a] * up[a]
+            for e in range(first[0, a], first[0, a + 1]):
+                total += factor[0, e] * image[other[0, e]]
+            image[a] = total / d[a]
+        visits += first[0, k] + first[1, k]
+        for a in range(k):
+            image[a] += up[a]
+            curvature += direction[a] * image[a]
         if not curvature > 1e-14 * size:  # a whole component: nothing holds it down
             break
         step = rho / curvature
-        before, rho, far = rho, 0.0, False
+        before, rho = rho, 0.0
         for a in range(k):
-            i = nodes[a]
-            value[i, 1] += step * direction[i]
-            residual[i] -= step * image[i]
-            rho += residual[i] * residual[i] / degree[i]
-            far |= np.abs(residual[i]) > 0.5 * value[i, 3]
-        if not far:
-            break
+            x[a] += step * up[a]
+            rest[a] -= step * image[a]
+            rho += rest[a] * rest[a] * d[a]
         for a in range(k):
-            i = nodes[a]
-            direction[i] = residual[i] / degree[i] + rho / before * direction[i]
+            direction[a] = d[a] * rest[a] + rho / before * direction[a]
     for a in range(k):
-        value[nodes[a], 1] = max(value[nodes[a], 1], 0.0)
+        value[nodes[a], 1] = max(value[nodes[a], 1] + x[a], 0.0)
+    count[5] += visits
 
 
 @kernel
@@ -137,13 +180,46 @@ def restart(state, count):
 
 
 @kernel
-def narrow(state, count, band, empty_band):
-    """Set the band of every node, and its target one band below the sink."""
+def narrow(state, count, band, empty_band, shift):
+    """Set the band of every node, and its target, shifted by so many bands."""
     value, sink = state[2], state[4]
     for i in range(count[0]):
         width = band * sink[i] if sink[i] > 0 else empty_band
-        value[i, 2] = sink[i] - width
+        value[i, 2] = sink[i] - shift * width
         value[i, 3] = 0.99 * width  # a hundredth stays free for rounding
+
+
+@kernel
+def overfull(state, count, share):
+    """Tell whether a component, known in full, cannot hold its source mass.
+
+    It must hold it within its targets, and within this share of its sinks.
+    """
+    value, given, sink, start, parent = (
+        state[2],
+        state[3],
+        state[4],
+        state[6],
+        state[13],
+    )
+    n = count[0]
+    unknown, sums = np.zeros(n, dtype=np.uint8), np.zeros((n, 3))
+    for i in range(n):
+        root = np.int64(parent[i])
+        while parent[root] != root:
+            root = np.int64(parent[root])
+        parent[i] = root
+        if start[i] < 0:
+            unknown[root] = 1
+        sums[root, 0] += given[i]
+        sums[root, 1] += sink[i]
+        sums[root, 2] += value[i, 2]
+    for i in range(n):
+        mass = sums[i, 0]
+        if mass > 0.0 and unknown[i] == 0:
+            if mass > share * sums[i, 1] or mass >= sums[i, 2]:
+                return True
+    return False
 
 
 @kernel
@@ -179,18 +255,20 @@ def sweep(order, rank, state, total, cuts, volumes):
 def compile_all():
     """Call every kernel once on the path of two nodes."""
     state = (
-        np.zeros((8, 2), dtype=np.int64), np.arange(2), np.zeros((2, 4)),
+        np.zeros(8, dtype=np.int32), np.arange(2), np.zeros((2, 4)),
         np.array([1.5, 0.0]), np.ones(2), np.ones(2), np.arange(2),
         np.ones(2, dtype=np.int64), np.ones(2), np.array([1, 0], dtype=np.int32),
         np.ones(2), np.zeros(2, dtype=np.int32), np.zeros(2, dtype=np.uint8),
-        np.arange(2, dtype=np.int32),
+        np.arange(2, dtype=np.int32), np.zeros((2, 2), dtype=np.int32),
+        np.zeros((2, 2)),
     )  # fmt: skip
-    count, report = np.array([2, 2, 0, 0, 0, 0, 2, 0]), np.zeros(4)
-    narrow(state, count, 0.01, 0.01)
+    count, report = np.array([2, 2, 0, 0, 0, 0, 2, 0, 3]), np.zeros(4)
+    narrow(state, count, 0.01, 0.01, 1.0)
     state[2][0, 1] = 1.0
     settle(state, count, 1.0, report)
     enqueue(state, count)
-    conjugate(state, count, 2)
+    conjugate(state, count, 2, 0.1)
     restart(state, count)
+    overfull(state, count, 0.95)
     order = np.zeros(1, dtype=np.int64)
     sweep(order, np.zeros(2, dtype=np.int64), state, np.inf, report, report.copy())

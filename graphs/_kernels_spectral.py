@@ -72,6 +72,108 @@ def queue_residuals(state, count, eps):
 
 
 @kernel
+def start_push(seeds, share, limits, value, touched, queue, count):
+    """Put shares at seeds and queue them, for :func:`table_push`.
+
+    The columns of ``value``, for all nodes, are r, p, the residual at which a node is
+    queued, and 1 for nodes that were met, 2 while they are queued. ``count`` holds head
+    and length of the queue, pushes, edge visits and the nodes met.
+    """
+    for k in range(seeds.shape[0]):
+        value[seeds[k], 0] = share[k]
+        value[seeds[k], 2] = limits[k]
+        value[seeds[k], 3] = 2.0
+        touched[k] = queue[k] = seeds[k]
+    count[1] = count[4] = seeds.shape[0]
+
+
+@kernel
+def table_push(indptr, indices, value, touched, queue, count, alpha, eps, budget):
+    """Push as :func:`appr` does, on the rows of a unit graph themselves.
+
+    Returns whether work is left and the mass that settled.
+    """
+    mask = queue.shape[0] - 1
+    settles = 2.0 * alpha / (1.0 + alpha)
+    moves = (1.0 - alpha) / (1.0 + alpha)
+    head, waiting, pushes, work, met = count[0], count[1], count[2], count[3], count[4]
+    code, settled = 0, 0.0
+    while waiting > 0:
+        if pushes >= budget:
+            code = 1
+            break
+        i = np.int64(queue[head & mask])
+        head += 1
+        waiting -= 1
+        value[i, 3] = 1.0
+        first, last = indptr[i], indptr[i + 1]
+        r, d = value[i, 0], np.float64(last - first)
+        if not r >= eps * d or d <= 0.0:
+            continue
+        value[i, 0] = 0.0
+        value[i, 1] += settles * r
+        settled += settles * r
+        share = moves * r / d
+        for e in range(first, last):
+            j = np.int64(indices[e])
+            other = value[j, 0] + share
+            value[j, 0] = other
+            state = value[j, 3]
+            if state == 0.0:
+                value[j, 2] = eps * (indptr[j + 1] - indptr[j])
+                value[j, 3] = state = 1.0
+                touched[met] = j
+                met += 1
+            if state == 1.0 and other >= value[j, 2]:
+                value[j, 3] = 2.0
+                queue[(head + waiting) & mask] = j
+                waiting += 1
+        pushes += 1
+        work += last - first
+    count[0], count[1], count[2], count[3], count[4] = head, waiting, pushes, work, met
+    return code, settled
+
+
+@kernel
+def harvest(value, touched, out):
+    """Take r and p of the nodes that were met, and clear the table."""
+    for k in range(out.shape[1]):
+        i = np.int64(touched[k])
+        out[0, k] = value[i, 0]
+        out[1, k] = value[i, 1]
+        value[i, 0] = value[i, 1] = value[i, 3] = 0.0
+
+
+@kernel
+def table_sweep(indptr, indices, nodes, value, total, cuts, volumes):
+    """Cut and volume of every prefix of nodes, as :func:`sweep` has them.
+
+    Column 0 of ``value``, all zero, holds ranks for a while.
+    """
+    for k in range(nodes.shape[0]):
+        value[nodes[k], 0] = k + 1.0
+    cut = volume = 0.0
+    best, lowest = -1, np.inf
+    for k in range(nodes.shape[0]):
+        i, within = nodes[k], 0
+        for e in range(indptr[i], indptr[i + 1]):
+            rank = value[indices[e], 0]
+            if rank > 0.0 and rank <= k:
+                within += 1
+        d = indptr[i + 1] - indptr[i]
+        cut += d - 2 * within
+        volume += d
+        cuts[k] = cut
+        volumes[k] = volume
+        smaller = min(volume, total - volume)
+        if smaller > 0.0 and cut < lowest * smaller:
+            best, lowest = k, cut / smaller
+    for k in range(nodes.shape[0]):
+        value[nodes[k], 0] = 0.0
+    return best
+
+
+@kernel
 def l1_descend(state, count, alpha, rho, omega, band, budget):
     """Over-relaxed coordinate descent on l1-regularised PageRank, ``u = D^-1 p``.
 
@@ -241,19 +343,31 @@ def heat(state, count, residual, settled, limit, t, ring, waits, place, budget):
 def compile_all():
     """Call every kernel once on the path of two nodes."""
     state = (
-        np.zeros((8, 2), dtype=np.int64), np.arange(2), np.zeros((2, 4)),
+        np.zeros(8, dtype=np.int32), np.arange(2), np.zeros((2, 4)),
         np.array([1.0, 0.0]), np.ones(2), np.ones(2), np.arange(2),
         np.ones(2, dtype=np.int64), np.ones(2), np.array([1, 0], dtype=np.int32),
         np.ones(2), np.zeros(2, dtype=np.int32), np.zeros(2, dtype=np.uint8),
-        np.arange(2, dtype=np.int32),
+        np.arange(2, dtype=np.int32), np.zeros((2, 2), dtype=np.int32),
+        np.zeros((2, 2)),
     )  # fmt: skip
-    count, report = np.array([2, 2, 0, 0, 0, 0, 2, 0]), np.zeros(2)
+    count, report = np.array([2, 2, 0, 0, 0, 0, 2, 0, 3]), np.zeros(2)
     state[2][0, 0] = 1.0
     queue_residuals(state, count, 0.1)
     appr(state, count, 0.1, 0.1, 10)
     l1_settle(state, count, 0.1, 0.1, 0.1, report)
     l1_descend(state, count, 0.1, 0.1, 1.0, 0.1, 10)
     l1_proximal(state, count, 0.1, 0.1, 0.0, np.zeros(2))
+    indptr, indices = np.array([0, 1, 2]), np.array([1, 0], dtype=np.int32)
+    for array in (indptr, indices):
+        array.flags.writeable = False
+    tables = (
+        np.zeros((2, 4)), np.zeros(2, dtype=np.int32), np.zeros(2, dtype=np.int32),
+    )  # fmt: skip
+    places = np.zeros(5, dtype=np.int64)
+    start_push(places[:1], np.ones(1), np.ones(1), *tables, places)
+    table_push(indptr, indices, *tables, places, 0.1, 0.1, 10)
+    harvest(tables[0], tables[1], np.empty((2, 2)))
+    table_sweep(indptr, indices, np.arange(2), tables[0], 2.0, np.zeros(2), np.zeros(2))
     residual = np.array([[1.0, 0.0], [0.0, 0.0]])
     heat(
         state, count, residual, np.zeros((2, 2)), np.full(2, 0.1), 1.0,

@@ -7,8 +7,11 @@ On a graph with weights ``w``, source mass ``Delta`` and sink capacity ``T``::
 
 (Fountoulakis, Wang, Yang, arXiv:2005.09810). Any ``x >= 0`` proves its dual value. The
 flow ``f_e = w_e sign(x_i - x_j) |x_i - x_j|^(q-1)`` proves its primal value when
-``m <= T`` holds beyond all rounding. Only rows of the support of ``x`` and of the
-cluster are read.
+``m <= T`` holds beyond all rounding. For p = 2 the flow may differ from that of the
+heights: each node has a level, -1 beyond the nodes of the witness, and a drain ``s_i``
+that adds ``w_ij s_i`` to the flow along its edges to lower levels. Any numbers make a
+flow, so no choice of levels or drains can make the proof wrong. Only rows of the
+support of ``x``, of nodes with a level and of the cluster are read.
 """
 
 import math
@@ -23,21 +26,23 @@ import graphs._measure_heat
 import graphs._measure_pagerank  # noqa: F401  (all three register problems)
 from farkas.certificate import CertificateError, Guarantee, Parameter
 from farkas.verification import ROUNDING, Measurement, problem
+from graphs._measure_drain import drained, levels_of
 from graphs._measure_graph import (
     EPS,
     TINY,
     Array,
     Ints,
-    Rows,
     as_graph,
     conductance_of,
     cut_and_volume,
     distinct,
-    edge_length,
+    edge_lengths,
     nonnegative,
     segment_sums,
+    summed,
     weighted_rows,
 )
+from graphs._measure_lookup import Lookup, among, blocks, numbered, padded, placed
 
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -52,15 +57,21 @@ class Source(NamedTuple):
     mass: Array
 
 
-class Energy(NamedTuple):
-    """Sums over the edges at the support, with bounds on their rounding errors."""
+class Flow:
+    """A flow on the rows of the nodes, row by row, and what leaves them."""
 
-    value: float  # sum_e w_e |x_i - x_j|^q
-    error: float
-    net: Array  # net outflow of each node of the support
-    net_error: Array
-    outside: Ints  # neighbours beyond the support, repeated
-    total_variation: float  # sum_e w_e |x_i - x_j|
+    def __init__(self, k: int) -> None:
+        self.primal = np.zeros(k)  # sum_e w_e |f_e / w_e|^p over the edges of a node,
+        self.dual = np.zeros(k)  # sum_e w_e |x_i - x_j|^q,
+        self.variation = np.zeros(k)  # sum_e w_e |x_i - x_j|: inner edges count half
+        self.unit = np.zeros(k)  # relative error of these terms
+        self.net = np.zeros(k)  # net outflow, with a bound of its error
+        self.net_error = np.zeros(k)
+        self.degree = np.zeros(k)
+        self.cut = np.zeros(k)  # weight that leaves the cluster
+        self.border = np.empty(0, dtype=np.int64)  # nodes beyond, and what they get
+        self.arrived = self.arrived_error = np.empty(0)
+        self.length, self.entries = 0.0, 0
 
 
 @problem("graphs.flow_diffusion/1", data=("graph",))
@@ -80,7 +91,8 @@ def measure_flow(
         ``nodes`` (k,) increasing: support, cluster and seeds; ``x`` (k,) heights;
         ``cluster`` (k,) whether a node is in the cluster; ``seeds`` (s,) increasing;
         ``source`` (s,) their mass; for sinks "array", ``sink_nodes`` increasing and
-        their ``sink``; for labels that are no data, ``label_nodes``, ``labels``.
+        their ``sink``; for labels that are no data, ``label_nodes``, ``labels``; where
+        the flow is not that of the heights, ``level`` (k,) and ``drain`` (k,).
     parameters : mapping
         ``p``, ``sinks`` ("degree", "unit", "array"), ``affinity``, ``n_neighbors``,
         ``symmetrize``, what the weight factors need, and ``edge_length``: whether the
@@ -178,35 +190,39 @@ def _measure_diffusion(
         raise CertificateError("cluster must be one bool a node.")
     seeds = distinct("seeds", witness["seeds"], n)
     source = Source(seeds, nonnegative("source", witness["source"], len(seeds)))
-    if not len(seeds) or not np.isin(seeds, nodes).all():
+    if not len(seeds) or not among(seeds, nodes).all():
         raise CertificateError("seeds must be among the nodes.")
     if labels is None and "labels" in witness:
         labels = _looked_up(witness, "label_nodes", "labels", n)
-    rows = weighted_rows(graph, nodes, seeds, parameters, labels, attributes)
     at_seeds = np.searchsorted(nodes, seeds)
     delta = np.zeros(len(nodes))
     delta[at_seeds] = source.mass
     sink = _sinks(graph, nodes, witness, parameters, n)
 
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        energy, arrived, arrived_error, capacity = _flow(
-            graph, rows, nodes, x, p, witness, parameters
-        )
-        mass = delta - energy.net
-        radius = energy.net_error + 2 * EPS * (np.abs(delta) + np.abs(energy.net))
+        flow = _flow(
+            data, graph, nodes, x, inside, seeds, p, witness, parameters, labels,
+            attributes,
+        )  # fmt: skip
+        capacity = _sinks(graph, flow.border, witness, parameters, n)
+        mass = delta - flow.net
+        radius = flow.net_error + 2 * EPS * (np.abs(delta) + np.abs(flow.net))
         excess = max(
             float((mass + radius - sink).max(initial=-math.inf)),
-            float((arrived + arrived_error - capacity).max(initial=-math.inf)),
+            float(
+                (flow.arrived + flow.arrived_error - capacity).max(initial=-math.inf)
+            ),
             0.0,
         )
-        terms = x * (delta - sink)
-        linear = _fsum(terms)
-        linear_error = 4 * EPS * _fsum(x * (delta + sink)) + len(x) * TINY
-        primal, dual = energy.value / p, linear - energy.value / q
-        slack = energy.error + 4 * EPS * energy.value
-        lower = dual - linear_error - slack - 4 * EPS * abs(dual)
-        upper = primal + slack
-        scale = _one_push(rows, at_seeds, source.mass - sink[at_seeds], p)
+        linear, linear_error = summed(x * (delta - sink))
+        linear_error += 4 * EPS * float((x * (delta + sink)).sum()) + len(x) * TINY
+        primal, primal_error = _total(flow.primal, flow)
+        energy, energy_error = _total(flow.dual, flow)
+        primal, dual = primal / p, linear - energy / q
+        lower = dual - linear_error - energy_error - 4 * EPS * (energy + abs(dual))
+        upper = primal + primal_error + 4 * EPS * primal * p
+        excess_mass = source.mass - sink[at_seeds]
+        scale = _one_push(flow.degree[at_seeds], excess_mass, p)
     if not (math.isfinite(lower) and math.isfinite(upper) and not math.isnan(excess)):
         raise CertificateError("the arithmetic overflows; rescale weights or mass.")
     scale = max(scale, lower)  # both bound the optimum from below
@@ -220,13 +236,13 @@ def _measure_diffusion(
         "primal_value": primal,
         "dual_value": dual,
         "max_excess": excess,
-        "mass": _fsum(source.mass),
-        "support_volume": _fsum(sink[x > 0]),
-        "conductance_upper": _coarea(rows, x, energy.total_variation),
-        **_cluster(graph, rows, nodes, inside, delta, sink, upper, p, parameters),
+        "mass": math.fsum(source.mass),
+        "support_volume": float(sink[x > 0].sum()),
+        "conductance_upper": _coarea(flow, x),
+        **_cluster(graph, flow, nodes, inside, delta, sink, upper, p, parameters),
     }
     if parameters["edge_length"]:
-        residuals["edge_length"] = edge_length(data, rows, nodes)
+        residuals["edge_length"] = flow.length / max(flow.entries, 1)
     return Measurement(
         kind="duality_gap",
         value=gap,
@@ -240,54 +256,72 @@ def _measure_diffusion(
 
 
 def _flow(
+    data: Any,
     graph: Any,
-    rows: Rows,
     nodes: Ints,
     x: Array,
+    inside: NDArray[np.bool_],
+    seeds: Ints,
     p: float,
     witness: Mapping[str, NDArray[Any]],
     parameters: Mapping[str, Parameter],
-) -> tuple[Energy, Array, Array, Array]:
-    """Sum the flow over rows, and what arrives at the nodes just outside.
+    labels: Any,
+    attributes: Any,
+) -> Flow:
+    """Sum the flow over the rows of the nodes, a block of rows at a time."""
+    counts = graph.degrees(nodes)
+    n, entries, q = graph.n_nodes, int(counts.sum()), p / (p - 1)
+    lookup = Lookup(nodes, n, entries)
+    levels = levels_of(witness, len(nodes), p)
+    height, member = padded(x, 0.0), padded(inside, False)
+    flow = Flow(len(nodes))
+    beyond, sent, relative = [nodes[:0]], [x[:0]], 0.0
+    for block in blocks(counts):
+        rows = weighted_rows(graph, nodes[block], seeds, parameters, labels, attributes)
+        place = lookup(rows.columns)
+        outer = place == 0
+        counted = np.where(outer, 1.0, 0.5)  # an inner edge stands in two rows
+        counted *= rows.weights
+        step = np.repeat(x[block], rows.counts) - height[place]
+        size = np.abs(step)
+        work = counted * size
+        flow.variation[block] = segment_sums(work, rows.starts)
+        work *= size if p == 2 else size ** (q - 1.0)
+        flow.dual[block] = flow.primal[block] = segment_sums(work, rows.starts)
+        if levels is not None:
+            step += drained(rows.counts, place, block, *levels)
+            flow.primal[block] = segment_sums(counted * step * step, rows.starts)
+        if p == 2:
+            step *= rows.weights
+        else:
+            step = rows.weights * np.copysign(size ** (q - 1.0), step)
+        unit = (rows.counts + _POWER_ROUNDING) * EPS + 2 * rows.error
+        flow.unit[block] = unit
+        flow.net[block] = segment_sums(step, rows.starts)
+        flow.net_error[block] = segment_sums(np.abs(step), rows.starts) * unit
+        flow.net_error[block] += rows.counts * TINY
+        flow.degree[block] = segment_sums(rows.weights, rows.starts)
+        flow.cut[block] = segment_sums(rows.weights * ~member[place], rows.starts)
+        beyond.append(rows.columns[outer])
+        sent.append(step[outer])
+        relative = max(relative, rows.error)
+        flow.entries += len(rows.columns)
+        if parameters["edge_length"]:
+            flow.length += float(edge_lengths(data, rows, nodes[block]).sum())
+    out = np.concatenate(sent)
+    flow.border, slot = numbered(np.concatenate(beyond), n, entries)
+    flow.arrived = np.bincount(slot, out, len(flow.border))
+    bulk = np.bincount(slot, np.abs(out), len(flow.border))
+    many = graph.degrees(flow.border) + _POWER_ROUNDING
+    flow.arrived_error = bulk * (many * EPS + 2 * relative) + many * TINY
+    return flow
 
-    An array over all nodes is only ever written where the support reaches: the
-    operating system hands out zeros lazily, so the cost is that of the support.
-    """
-    n, q = graph.n_nodes, p / (p - 1)
-    height = np.zeros(n)
-    height[nodes] = x
-    known = np.zeros(n, dtype=bool)
-    known[nodes] = True
-    difference = np.repeat(x, rows.counts) - height[rows.columns]
-    size = np.abs(difference)
-    if p == 2:
-        flow = rows.weights * difference
-    else:
-        flow = rows.weights * np.copysign(size ** (q - 1.0), difference)
-    inner = known[rows.columns]
-    work = np.abs(flow) * size
-    half = np.where(inner, 0.5 * work, work)  # an inner edge stands in two rows
-    unit = (rows.counts + _POWER_ROUNDING) * EPS + 2 * rows.error
-    parts = segment_sums(half, rows.starts)
-    value = _fsum(parts)
-    error = _fsum(parts * unit) + len(flow) * TINY
-    net = segment_sums(flow, rows.starts)
-    net_error = segment_sums(np.abs(flow), rows.starts) * unit + rows.counts * TINY
-    beyond = rows.columns[~inner]
-    gained = np.zeros(n)
-    np.add.at(gained, beyond, flow[~inner])
-    arrived = gained[beyond]
-    many = graph.degrees(beyond) + _POWER_ROUNDING
-    arrived_error = arrived * (many * EPS + 2 * rows.error) + many * TINY
-    variation = rows.weights * size
-    total = float(np.where(inner, 0.5 * variation, variation).sum())
-    capacity = _sinks(graph, beyond, witness, parameters, n)
-    return (
-        Energy(value, error, net, net_error, beyond, total),
-        arrived,
-        arrived_error,
-        capacity,
-    )
+
+def _total(parts: Array, flow: Flow) -> tuple[float, float]:
+    """Sum nonnegative terms over the nodes, with a bound of the error."""
+    value, error = summed(parts)
+    error += float((parts * flow.unit).sum()) * 1.01 + flow.entries * TINY
+    return value, error
 
 
 def _sinks(
@@ -326,13 +360,12 @@ def _looked_up(
     return lambda nodes: _at(listed, values.astype(np.float64), nodes, what)
 
 
-def _one_push(rows: Rows, at_seeds: Ints, excess: Array, p: float) -> float:
-    """Bound the optimum from below by single steps at the seeds.
+def _one_push(d: Array, excess: Array, p: float) -> float:
+    """Bound the optimum from below by single steps at seeds of degree d.
 
     ``x = sum_s a_s e_s`` has a dual value of at least ``sum_s a_s excess_s - d_s
     a_s^q / q``, since ``|a - b|^q <= a^q + b^q`` for nonnegative numbers.
     """
-    d = segment_sums(rows.weights, rows.starts)[at_seeds]
     moves = (excess > 0) & (d > 0)
     if not moves.any():
         return 1.0
@@ -341,15 +374,15 @@ def _one_push(rows: Rows, at_seeds: Ints, excess: Array, p: float) -> float:
     return min(max(total, TINY), _LARGEST)
 
 
-def _coarea(rows: Rows, x: Array, variation: float) -> float:
+def _coarea(flow: Flow, x: Array) -> float:
     """Bound the conductance of the best level set of x, by the co-area formula."""
-    mass = float((segment_sums(rows.weights, rows.starts) * x).sum())
-    return variation / mass if mass > 0 else 1.0
+    mass = float((flow.degree * x).sum())
+    return float(flow.variation.sum()) / mass if mass > 0 else 1.0
 
 
 def _cluster(
     graph: Any,
-    rows: Rows,
+    flow: Flow,
     nodes: Ints,
     inside: NDArray[np.bool_],
     delta: Array,
@@ -364,16 +397,17 @@ def _cluster(
     ``cut(C) >= (Delta(C) - T(C))^q / (p P)^(q/p)`` for every feasible flow of value P.
     """
     q = p / (p - 1)
-    member = np.repeat(inside, rows.counts)
-    marked = np.zeros(graph.n_nodes, dtype=bool)
-    marked[nodes[inside]] = True
-    cut, volume = cut_and_volume(rows.columns[member], rows.weights[member], marked)
-    _, columns, weights = graph(nodes[inside])
-    cut_input, volume_input = cut_and_volume(columns, weights, marked)
+    cut, volume = float(flow.cut[inside].sum()), float(flow.degree[inside].sum())
     weighted = "label_weight" in parameters or "gamma" in parameters
+    cut_input, volume_input = cut, volume
+    if weighted:
+        _, columns, weights = graph(nodes[inside])
+        leaving = placed(columns, nodes[inside], graph.n_nodes).place == 0
+        cut_input, volume_input = cut_and_volume(leaving, weights)
     phi_input = conductance_of(cut_input, volume_input, graph.volume)
     phi = cut / volume if weighted and volume > 0 else phi_input
-    stuck = _fsum(delta[inside]) - _fsum(sink[inside])
+    stuck, error = summed((delta - sink)[inside])
+    stuck -= error + 2 * EPS * float((delta + sink)[inside].sum())
 
     def least_cut(mass: float) -> float:
         if not mass > 0 or not math.isfinite(upper) or upper <= 0:
@@ -381,12 +415,13 @@ def _cluster(
         power = q * math.log(mass) - q / p * math.log(p * upper)
         return math.exp(min(power, 690.0)) * (1 - 1e-12)
 
-    occupied = _fsum(sink[inside])
+    occupied, error = summed(sink[inside])
+    occupied += error
     rival = 0.0
     shrinks = float(parameters.get("unknown_weight", 1.0)) <= 1
     counts = parameters["sinks"] == "degree" and graph.unit and shrinks
     if counts and occupied > 0:
-        rival = least_cut(_fsum(delta) - occupied) / occupied
+        rival = least_cut(math.fsum(delta) - occupied * (1 + EPS)) / occupied
     return {
         "conductance": phi,
         "conductance_input": phi_input,
@@ -395,10 +430,3 @@ def _cluster(
         "conductance_lower": min(rival, 1.0),
         "sinks_are_volumes": float(counts),
     }
-
-
-def _fsum(terms: Array) -> float:
-    try:
-        return math.fsum(terms)
-    except (OverflowError, ValueError):  # beyond all floats, or inf - inf
-        return math.nan

@@ -32,6 +32,7 @@ from graphs._measure_graph import (
     nonnegative,
     segment_sums,
 )
+from graphs._measure_lookup import placed
 
 THETA_ROUNDING = 1e-9
 
@@ -126,13 +127,12 @@ def _ends(name: str, values: NDArray[Any], n: int) -> Ints:
 
 def _cut(graph: Any, nodes: Ints) -> tuple[float, float, float]:
     """Return cut, volume, and the relative rounding error of both."""
-    inside = np.zeros(graph.n_nodes, dtype=bool)
-    inside[nodes] = True
     _, columns, weights = graph(nodes)
     if weights is not None and not ((weights >= 0) & np.isfinite(weights)).all():
         raise CertificateError("edge weights must be finite and nonnegative.")
     error = 0.0 if weights is None else (len(columns) + 2) * EPS
-    return *cut_and_volume(columns, weights, inside), error
+    leaving = placed(columns, nodes, graph.n_nodes).place == 0
+    return *cut_and_volume(leaving, weights), error
 
 
 def _check_capacities(graph: Any, tail: Ints, head: Ints, flow: Array) -> None:
@@ -163,23 +163,22 @@ def _proven(
     graph: Any, reference: Ints, tail: Ints, head: Ints, flow: Array, theta: float
 ) -> tuple[float, float]:
     """Return the largest a that the flow proves, 0 if none, and the theta it is for."""
-    n = graph.n_nodes
-    net, size, number = np.zeros(n), np.zeros(n), np.zeros(n)
-    for ends, sign in ((tail, 1.0), (head, -1.0)):
-        np.add.at(net, ends, sign * flow)
-        np.add.at(size, ends, flow)
-        np.add.at(number, ends, 1.0)
-    error = (number + 2) * EPS * size
+    ends, place = np.unique(np.concatenate([tail, head]), return_inverse=True)
+    both = np.concatenate([flow, flow])
+    net = np.bincount(place, np.concatenate([flow, -flow]), len(ends))
+    number = np.bincount(place, minlength=len(ends))
+    error = (number + 2) * EPS * np.bincount(place, both, len(ends))
+    sends = np.isin(ends, reference, assume_unique=True)
     degree, degree_error = _degrees(graph, reference)
     if not (degree > 0).all():
         raise CertificateError("a node of the reference set has no edges.")
-    sent = net[reference] - error[reference]
+    sent = np.zeros(len(reference))  # without flow a node sends nothing
+    sent[np.searchsorted(reference, ends[sends])] = (net - error)[sends]
     lower = float((sent / (degree + degree_error)).min()) * (1 - 4 * EPS)
     if not lower > 0 or math.isinf(theta):
         return max(lower, 0.0), theta
-    others = np.setdiff1d(np.union1d(tail, head), reference)
-    degree, degree_error = _degrees(graph, others)
-    taken = np.maximum(error[others] - net[others], 0.0)
+    degree, degree_error = _degrees(graph, ends[~sends])
+    taken = np.maximum(error - net, 0.0)[~sends]
     rate = np.divide(
         taken,
         degree - degree_error,

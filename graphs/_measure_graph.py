@@ -18,6 +18,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.spatial import KDTree
 
 from farkas.certificate import CertificateError, Parameter
+from graphs._measure_lookup import among
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -316,7 +317,7 @@ def _labels(labels: Any, nodes: Ints, seeds: Ints, n: int) -> Array:
         raise CertificateError("labels must be one number a node.")
     if not (((values >= 0) & (values <= 1)) | (values == -1)).all():
         raise CertificateError("labels must be 0, 1, -1 or a probability.")
-    values[np.isin(nodes, seeds)] = 1.0
+    values[among(nodes, seeds)] = 1.0
     return values
 
 
@@ -340,11 +341,33 @@ def _squared_distances(
     return square, (here.shape[1] + 6) * EPS
 
 
+def summed(terms: Array) -> tuple[float, float]:
+    """Return a sum and a bound of its rounding error.
+
+    Pieces of about ``sqrt(n)`` terms are summed first, so no term passes through more
+    than ``2 sqrt(n) + 2`` additions, in whatever order they are made.
+    """
+    n = len(terms)
+    if not n:
+        return 0.0, 0.0
+    size = int(n**0.5) + 1
+    starts = np.arange(0, n, size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = float(np.add.reduceat(terms, starts).sum())
+        bulk = float(np.abs(terms).sum())
+    error = (size + len(starts) + 2) * EPS * bulk * (1 + n * EPS)
+    if not np.isfinite(error):
+        return np.nan, np.nan
+    return value, error
+
+
 def segment_sums(values: Array, starts: Ints) -> Array:
     """Return the sums of ``values[starts[i]:starts[i + 1]]``, also of empty pieces."""
     if not len(values):
         return np.zeros(len(starts) - 1)
-    total = np.add.reduceat(np.append(values, 0.0), starts[:-1])
+    if starts[-2] == len(values):  # an empty piece at the end
+        values = np.append(values, 0.0)
+    total = np.add.reduceat(values, starts[:-1])
     total[starts[1:] == starts[:-1]] = 0.0
     return total
 
@@ -372,15 +395,14 @@ def nonnegative(name: str, values: NDArray[Any], size: int) -> Array:
 
 
 def cut_and_volume(
-    columns: Ints, weights: Array | None, inside: NDArray[np.bool_]
+    leaving: NDArray[np.bool_], weights: Array | None
 ) -> tuple[float, float]:
     """Return the weight that leaves a set, and its volume, from the rows of the set.
 
-    ``inside`` marks the set among all nodes; weights None are ones.
+    ``leaving`` marks the entries beyond the set; weights None are ones.
     """
-    leaving = ~inside[columns]
     if weights is None:
-        return float(np.count_nonzero(leaving)), float(len(columns))
+        return float(np.count_nonzero(leaving)), float(len(leaving))
     return float(weights[leaving].sum()), float(weights.sum())
 
 
@@ -390,11 +412,9 @@ def conductance_of(cut: float, volume: float, total: float) -> float:
     return cut / smaller if smaller > 0 else 1.0
 
 
-def edge_length(X: Any, rows: Rows, nodes: Ints) -> float:
-    """Return the mean length of the edges that were read, in units of X."""
+def edge_lengths(X: Any, rows: Rows, nodes: Ints) -> Array:
+    """Return the lengths of the edges that were read, in units of X."""
     if not isinstance(X, np.ndarray) or X.ndim != 2:
         raise CertificateError("only rows of features have lengths between them.")
-    if not len(rows.columns):
-        return 0.0
     steps = np.repeat(X[nodes], rows.counts, axis=0) - X[rows.columns]
-    return float(np.sqrt(np.einsum("ij,ij->i", steps, steps)).mean())
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", steps, steps)))

@@ -18,7 +18,6 @@ from graphs._measure_graph import EPS
 from graphs._measure_pagerank import (
     ASSUMPTIONS,
     cluster_numbers,
-    exact_sum,
     largest_per_degree,
     read_near,
     walked,
@@ -129,7 +128,7 @@ def _measure_heat(
         value=value,
         guarantee=Guarantee.GLOBAL,
         residuals={
-            "sum": math.exp(-t) * exact_sum((near.degree[:, None] * levels).ravel()),
+            "sum": math.exp(-t) * float((near.degree[:, None] * levels).sum()),
             **cluster_numbers(near, witness, parameters),
         },
         assumptions=ASSUMPTIONS,

@@ -30,11 +30,13 @@ from graphs._measure_graph import (
     conductance_of,
     cut_and_volume,
     distinct,
-    edge_length,
+    edge_lengths,
     nonnegative,
     segment_sums,
+    summed,
     weighted_rows,
 )
+from graphs._measure_lookup import among, placed
 
 _CONSTANT = 16  # roundings besides those of the sums; a generous count of them
 
@@ -49,10 +51,9 @@ class Near(NamedTuple):
     seeds: Ints
     share: Array
     nodes: Ints  # where the vector may be nonzero, and the seeds
-    border: Ints  # neighbours beyond, increasing
+    border: Ints  # neighbours beyond
     rows: Rows
-    inner: NDArray[np.bool_]  # of the entries of the rows: within the nodes
-    place: Ints  # of the entries: position in nodes, or in the border
+    place: Ints  # of the entries of the rows: position in nodes, then in the border
     degree: Array
     border_degree: Array
     unit: Array  # relative rounding error of a sum over each row
@@ -70,15 +71,12 @@ def read_near(
     nodes = distinct("nodes", witness["nodes"], n)
     seeds = distinct("seeds", witness["seeds"], n)
     share = nonnegative("share", witness["share"], len(seeds))
-    if not len(seeds) or not np.isin(seeds, nodes).all():
+    if not len(seeds) or not among(seeds, nodes).all():
         raise CertificateError("seeds must be among the nodes.")
     rows = weighted_rows(graph, nodes, seeds, parameters, labels)
-    position = np.zeros(n, dtype=np.int64)  # written where the support reaches only
-    position[nodes] = np.arange(1, len(nodes) + 1)
-    place = position[rows.columns] - 1
-    inner = place >= 0
-    border, where = np.unique(rows.columns[~inner], return_inverse=True)
-    place[~inner] = where
+    near = placed(rows.columns, nodes, n)
+    border, place = near.border, near.place - 1
+    place[place < 0] = near.slot + len(nodes)
     degree = segment_sums(rows.weights, rows.starts)
     if graph.unit and "label_weight" not in parameters:
         border_counts = graph.degrees(border)
@@ -90,8 +88,7 @@ def read_near(
     if not (degree[np.searchsorted(nodes, seeds)] > 0).all():
         raise CertificateError("a seed has no edges.")
     return Near(
-        data, graph, seeds, share, nodes, border, rows, inner, place, degree,
-        border_degree,
+        data, graph, seeds, share, nodes, border, rows, place, degree, border_degree,
         (rows.counts + _CONSTANT) * EPS + 2 * rows.error,
         (border_counts + _CONSTANT) * EPS + 2 * rows.error,
     )  # fmt: skip
@@ -99,18 +96,18 @@ def read_near(
 
 def walked(near: Near, u: Array) -> tuple[Array, Array, Array, Array]:
     """Return ``A u`` on the nodes and on the border, with bounds on its rounding."""
-    gain = near.rows.weights * np.repeat(u, near.rows.counts)
-    there = np.abs(gain)
-    k, b = len(near.nodes), len(near.border)
-    into = np.bincount(near.place[near.inner], gain[near.inner], k)
-    size = np.bincount(near.place[near.inner], there[near.inner], k)
-    out = np.bincount(near.place[~near.inner], gain[~near.inner], b)
-    out_size = np.bincount(near.place[~near.inner], there[~near.inner], b)
+    gain = np.repeat(u, near.rows.counts)
+    gain *= near.rows.weights
+    k, all_nodes = len(near.nodes), len(near.nodes) + len(near.border)
+    sums = np.bincount(near.place, gain, all_nodes)
+    sizes = sums
+    if not (u >= 0).all():
+        sizes = np.bincount(near.place, np.abs(gain), all_nodes)
     return (
-        into,
-        size * near.unit + near.rows.counts * TINY,
-        out,
-        out_size * near.border_unit + TINY * len(gain),
+        sums[:k],
+        sizes[:k] * near.unit + near.rows.counts * TINY,
+        sums[k:],
+        sizes[k:] * near.border_unit + TINY * len(gain),
     )
 
 
@@ -224,8 +221,9 @@ def _measure_l1(
     lonely = (near.degree == 0) & (slope > 0)
     if lonely.any() or ((near.border_degree == 0) & (border > 0)).any():
         raise CertificateError("a node without edges holds mass.")
-    square = exact_sum(_per(slope**2, near.degree)) + exact_sum(
-        _per(border**2, near.border_degree)
+    square = sum(
+        sum(summed(_per(part**2, degree)))
+        for part, degree in ((slope, near.degree), (border, near.border_degree))
     )
     square *= 1 + 1e-12
     value, error = _objective(near, u, s, alpha, rho)
@@ -242,7 +240,7 @@ def _measure_l1(
         upper=upper,
         residuals={
             "subgradient": math.sqrt(square),
-            "sum": exact_sum(near.degree * u),
+            "sum": float((near.degree * u).sum()),
             **cluster_numbers(near, witness, parameters),
         },
         assumptions=ASSUMPTIONS,
@@ -257,10 +255,9 @@ def _objective(
     near: Near, u: Array, s: Array, alpha: float, rho: float
 ) -> tuple[float, float]:
     d, rows = near.degree, near.rows
-    other = np.zeros(len(near.place))
-    other[near.inner] = u[near.place[near.inner]]
+    other = np.concatenate([u, np.zeros(len(near.border))])[near.place]
     step = np.repeat(u, rows.counts) - other
-    energy = rows.weights * step**2 * np.where(near.inner, 0.5, 1.0)
+    energy = rows.weights * step**2 * np.where(near.place < len(u), 0.5, 1.0)
     parts = segment_sums(energy, rows.starts)
     terms = [
         alpha / 2 * d * u**2,
@@ -268,15 +265,17 @@ def _objective(
         -alpha * s * u,
         rho * alpha * d * np.abs(u),
     ]
-    error = sum(exact_sum(np.abs(term) * near.unit) for term in terms)
-    return math.fsum(exact_sum(term) for term in terms), error + len(energy) * TINY
+    error = sum(float((np.abs(term) * near.unit).sum()) for term in terms) * 1.01
+    sums = [summed(term) for term in terms]
+    error += sum(rounding for _, rounding in sums) + len(energy) * TINY
+    return math.fsum(value for value, _ in sums), error
 
 
 def _first_gain(near: Near, s: Array, alpha: float, rho: float) -> float:
     """Return what single steps at the seeds gain together, 1 if nothing."""
     d = near.degree
     push = np.maximum(alpha * s - rho * alpha * d, 0.0)
-    gain = exact_sum(_per(push**2, d)) / (1 + alpha)
+    gain = float(_per(push**2, d).sum()) / (1 + alpha)
     return gain if TINY < gain < math.inf else 1.0
 
 
@@ -356,8 +355,8 @@ def _measure_appr(
         value=value / alpha * (1 + 4 * EPS),
         guarantee=Guarantee.GLOBAL,
         residuals={
-            "sum": exact_sum(near.degree * u),
-            "residual_sum": -(exact_sum(gradient) + exact_sum(beyond)) / alpha,
+            "sum": float((near.degree * u).sum()),
+            "residual_sum": -(float(gradient.sum()) + float(beyond.sum())) / alpha,
             **cluster_numbers(near, witness, parameters),
         },
         assumptions=ASSUMPTIONS,
@@ -380,23 +379,15 @@ def cluster_numbers(
     inside = np.asarray(witness["cluster"])
     if inside.shape != near.nodes.shape or inside.dtype.kind != "b":
         raise CertificateError("cluster must be one bool a node.")
-    marked = np.zeros(near.graph.n_nodes, dtype=bool)
-    marked[near.nodes[inside]] = True
     member = np.repeat(inside, near.rows.counts)
-    columns, weights = near.rows.columns[member], near.rows.weights[member]
-    cut, volume = cut_and_volume(columns, weights, marked)
+    leaving = np.concatenate([~inside, np.ones(len(near.border), bool)])[near.place]
+    cut, volume = cut_and_volume(leaving[member], near.rows.weights[member])
     if "label_weight" in parameters:
         phi = cut / volume if volume > 0 else 1.0
     else:
         phi = conductance_of(cut, volume, near.graph.volume)
     found = {"cut": cut, "conductance": phi}
     if parameters["edge_length"]:
-        found["edge_length"] = edge_length(near.data, near.rows, near.nodes)
+        lengths = edge_lengths(near.data, near.rows, near.nodes)
+        found["edge_length"] = float(lengths.mean()) if len(lengths) else 0.0
     return found
-
-
-def exact_sum(terms: Array) -> float:
-    try:
-        return math.fsum(terms)
-    except (OverflowError, ValueError):
-        return math.nan

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from farkas.base import CertifiedMixin
 from farkas.parallel import pmap
-from graphs._measure_graph import Graph
+from graphs._measure_graph import Graph, weighted_rows
+from graphs._measure_lookup import placed
 from graphs.diffusion import INTERRUPTED, Options, Task, diffuse
 from graphs.graph import check_graph
 from graphs.weights import check_labels
@@ -176,6 +177,7 @@ class LocalClustering(CertifiedMixin, ClusterMixin, BaseEstimator):  # type: ign
         if "mass" in result:
             self.mass_ = result.mass
         self._weighting = task.weighting
+        self._drains = result.get("drains")
         self._record_fit(
             certificate=result.certificate,
             history=result.history,
@@ -187,8 +189,6 @@ class LocalClustering(CertifiedMixin, ClusterMixin, BaseEstimator):  # type: ign
             raise KeyboardInterrupt
 
     def _flow(self, p: float) -> Any:
-        from graphs._measure_graph import weighted_rows
-
         check_is_fitted(self)
         weighting, n = self._weighting, self._graph.n_nodes
         vector = self.diffusion_.tocoo()
@@ -198,16 +198,31 @@ class LocalClustering(CertifiedMixin, ClusterMixin, BaseEstimator):  # type: ign
             self._graph, nodes, self.seeds_, weighting.parameters(), weighting.labels,
             weighting.attributes,
         )  # fmt: skip
-        height = np.zeros(n)
-        height[nodes] = x
-        owner = np.repeat(nodes, rows.counts)
-        step = height[owner] - height[rows.columns]
+        near = placed(rows.columns, nodes, n)
+        owner, outside = np.repeat(nodes, rows.counts), near.place == 0
+        step = np.repeat(x, rows.counts) - near.known(x, 0.0)
         flow = rows.weights * np.copysign(np.abs(step) ** (1.0 / (p - 1.0)), step)
-        outside = height[rows.columns] == 0
         i = np.concatenate([owner, rows.columns[outside]])
         j = np.concatenate([rows.columns, owner[outside]])
         f = np.concatenate([flow, -flow[outside]])
-        return csr_array(coo_array((f, (i, j)), shape=(n, n)))
+        flow = csr_array(coo_array((f, (i, j)), shape=(n, n)))
+        return flow if self._drains is None else flow + self._drained()
+
+    def _drained(self) -> Any:
+        """Return the flow by which surplus leaves the support."""
+        n, weighting, (nodes, level, amount, _) = (
+            self._graph.n_nodes, self._weighting, self._drains,
+        )  # fmt: skip
+        rows = weighted_rows(
+            self._graph, nodes, self.seeds_, weighting.parameters(), weighting.labels,
+            weighting.attributes,
+        )  # fmt: skip
+        there = placed(rows.columns, nodes, n).known(level, -1)
+        down = there < np.repeat(level, rows.counts)
+        sent = (rows.weights * np.repeat(amount, rows.counts))[down]
+        ends = (np.repeat(nodes, rows.counts)[down], rows.columns[down])
+        sent = csr_array(coo_array((sent, ends), shape=(n, n)))
+        return sent - sent.T
 
     def _many(
         self,

@@ -27,6 +27,7 @@ from farkas.history import Recorder
 from farkas.result import make_result
 from farkas.status import Status
 from graphs._measure_graph import Graph
+from graphs.drain import NOTHING, Drains, numbered
 from graphs.graph import check_graph
 from graphs.neighborhood import (
     GIVEN,
@@ -41,6 +42,7 @@ from graphs.neighborhood import (
     Neighborhood,
     Sinks,
     check_seeds,
+    joined,
 )
 from graphs.push import CAPACITY_SHARE, FIRST_BAND, Options, Run, solve
 from graphs.sweep import Sweep, rounded, sweep_near
@@ -85,6 +87,7 @@ class Outcome:
     conductance: float
     status: Status
     band: float
+    drains: Drains = NOTHING  # nodes by their numbers in the graph
 
 
 def flow_diffusion(
@@ -104,7 +107,7 @@ def flow_diffusion(
     rounding: str = "sweep",
     threshold: float = 0.0,
     solver: str = "auto",
-    omega: float = 1.9,
+    omega: float = 1.6,
     tol: float = 1e-3,
     max_iter: int = 1000,
     certificate: bool = True,
@@ -150,10 +153,11 @@ def flow_diffusion(
     threshold : float, default=0
         See `rounding`.
     solver : {"auto", "sor", "push", "active_set"}, default="auto"
-        Over-relaxed pushes, plain pushes, or linear systems on the support. ``"auto"``
-        pushes, and solves when `tol` is below 1e-6 or small weights block the mass.
+        Over-relaxed pushes below the sinks, plain pushes, or linear systems on the
+        support. ``"auto"`` pushes around the sinks and leads the rest out, and solves
+        systems when `tol` is below 1e-6 or small weights block the mass.
         For ``p > 2`` there is only pushing.
-    omega : float, default=1.9
+    omega : float, default=1.6
         Over-relaxation that steps approach, strictly between 0 and 2.
     tol : float, default=1e-3
         Largest proven duality gap, relative to a proven lower bound of the optimum.
@@ -172,8 +176,10 @@ def flow_diffusion(
     OptimizeResult
         ``x`` (sparse vector of heights), ``cluster`` (node numbers), ``conductance``,
         ``mass``, ``fun`` (dual value), ``gap``, ``certificate``, ``nit`` (pushes),
-        ``work`` (edge visits), ``n_touched``, ``profile`` of the sweep, ``source``,
-        ``band`` (the final mass lies within two bands below the sinks), ``status``,
+        ``work`` (edge visits), ``n_touched``, ``drains`` (how surplus leaves the
+        support, where the flow of the heights does not fit), ``profile`` of the sweep,
+        ``source``, ``band`` (the final mass lies within two bands below the sinks, or
+        within one around them before surplus is led away), ``status``,
         ``success``, ``message``.
 
     Raises
@@ -266,6 +272,7 @@ def diffuse(
     if closed:
         best = _whole(best, np.sort(near.column(NODE)), task)
     result = _finished(best, near, task, options, recorder, data)
+    near.release()
     if run.interrupted:
         result.message = INTERRUPTED
     return result
@@ -312,7 +319,7 @@ def _outcome(run: Run, status: Status, task: Task, options: Options) -> Outcome:
         phi = float(sweep.conductance[len(cluster) - 1]) if len(cluster) else 1.0
     return Outcome(
         run.mass, near.column(GIVEN)[: run.n_seeds].copy(), near.column(NODE)[support],
-        x[support], sweep, cluster, phi, status, run.band,
+        x[support], sweep, cluster, phi, status, run.band, numbered(run.drains, near),
     )  # fmt: skip
 
 
@@ -321,6 +328,7 @@ def _interruptible(run: Run) -> Status:
         return solve(run)
     except KeyboardInterrupt:
         run.interrupted = True
+        run.drains = NOTHING
         run.settle()
         return Status.CALLBACK
 
@@ -386,6 +394,7 @@ def _finished(
         seeds=task.seeds,
         source=best.source,
         band=best.band,
+        drains=best.drains,
         state={"nodes": best.nodes, "heights": best.x},
     )
 
@@ -393,16 +402,23 @@ def _finished(
 def mint(task: Task, best: Outcome, options: Options, data: Any = None) -> Certificate:
     """Certify heights; ``data`` replaces the graph that is handed to the measure."""
     graph, weighting, sinks = task.graph, task.weighting, task.sinks
-    nodes = np.union1d(np.union1d(best.nodes, best.cluster), task.seeds)
+    nodes = joined(best.nodes, best.cluster, task.seeds, best.drains.nodes)
     x = np.zeros(len(nodes))
     x[np.searchsorted(nodes, best.nodes)] = best.x
+    inside = np.zeros(len(nodes), dtype=bool)
+    inside[np.searchsorted(nodes, best.cluster)] = True
     witness = {
         "nodes": nodes,
         "x": x,
-        "cluster": np.isin(nodes, best.cluster, assume_unique=True),
+        "cluster": inside,
         "seeds": task.seeds,
         "source": best.source,
     }
+    if len(best.drains.nodes):
+        place = np.searchsorted(nodes, best.drains.nodes)
+        level, drain = np.full(len(nodes), -1, dtype=np.int32), np.zeros(len(nodes))
+        level[place], drain[place] = best.drains.level, best.drains.amount
+        witness |= {"level": level, "drain": drain}
     parameters: dict[str, Any] = {
         "p": float(options.p),
         "sinks": sinks.rule,

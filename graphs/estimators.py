@@ -44,7 +44,7 @@ class FlowDiffusionClustering(LocalClustering):
         The cluster is the best sweep cut, or the whole support.
     solver : {"auto", "sor", "push", "active_set"}, default="auto"
         Over-relaxed pushes, plain pushes, or linear systems on the support.
-    omega : float, default=1.9
+    omega : float, default=1.6
         Over-relaxation that steps approach, strictly between 0 and 2.
     tol : float, default=1e-3
         Largest proven duality gap, relative to a proven lower bound of the optimum.
@@ -135,7 +135,7 @@ class FlowDiffusionClustering(LocalClustering):
         gamma: Any = None,
         rounding: str = "sweep",
         solver: str = "auto",
-        omega: float = 1.9,
+        omega: float = 1.6,
         tol: float = 1e-3,
         max_iter: int = 1000,
         affinity: str = "auto",

@@ -244,9 +244,10 @@ def load_graph(
             "write the graph again with save_graph."
         )
     if validate is not None and m:
-        entries = np.arange(m)
         if validate == "sample" and m > _SAMPLE:
             entries = np.random.default_rng(0).integers(m, size=_SAMPLE)
+        else:
+            entries = np.arange(m)
         _check_mirror(graph, entries, n)
     if mmap_mode is None:
         data = None if graph.data is None else np.array(graph.data)

@@ -17,13 +17,14 @@ from farkas.base import check_number
 from farkas.history import Recorder
 from farkas.status import Status
 from graphs import _kernels_spectral
-from graphs.neighborhood import DEGREE, NODE, PUSHES, START, VALUE, Neighborhood
+from graphs.neighborhood import DEGREE, PUSHES, START, VALUE, Neighborhood
 from graphs.pagerank import Rounds, chosen_eps
-from graphs.spectral import Spectral, spectral_task, told, vector_result
+from graphs.spectral import Spectral, found_near, spectral_task, told, vector_result
 
 Array = NDArray[np.float64]
 
 _ROWS = 2
+_FIRST_NODES = 2048
 
 
 def heat_kernel(
@@ -149,9 +150,10 @@ def run_heat(
     levels[held] = settled[held] / degree[held, None]
     x = math.exp(-t) * settled.sum(axis=1)
     u = np.divide(x, degree, out=np.zeros(len(x)), where=x > 0)
+    found = found_near(near, u, x, task, levels=levels)
     return vector_result(
-        task, near, u, x, rounds, status, "heat_kernel", {"t": float(t)}, eps,
-        certificate, data, levels=levels,
+        task, found, rounds, status, "heat_kernel", {"t": float(t)}, eps, certificate,
+        data,
     )  # fmt: skip
 
 
@@ -192,9 +194,10 @@ class _Series:
 
     def _grow(self) -> None:
         """Follow the growth of the neighborhood."""
-        rows, known = len(self.near.state[NODE]), len(self.residual)
-        if rows == known:
+        known = len(self.residual)
+        if self.near.size <= known:
             return
+        rows = max(2 * known, self.near.size, _FIRST_NODES)
         for name in ("residual", "settled", "waits"):
             old = getattr(self, name)
             new = np.zeros((rows, self.levels), dtype=old.dtype)

@@ -46,7 +46,7 @@ class LabelFlowClustering(FlowDiffusionClustering):
         The cluster is the whole support, or the best sweep cut.
     solver : {"auto", "sor", "push", "active_set"}, default="auto"
         Over-relaxed pushes, plain pushes, or linear systems on the support.
-    omega : float, default=1.9
+    omega : float, default=1.6
         Over-relaxation that steps approach, strictly between 0 and 2.
     tol : float, default=1e-3
         Largest proven duality gap, relative to a proven lower bound of the optimum.
@@ -141,7 +141,7 @@ class LabelFlowClustering(FlowDiffusionClustering):
         gamma: Any = None,
         rounding: str = "support",
         solver: str = "auto",
-        omega: float = 1.9,
+        omega: float = 1.6,
         tol: float = 1e-3,
         max_iter: int = 1000,
         affinity: str = "auto",

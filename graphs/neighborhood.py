@@ -1,6 +1,7 @@
 """The part of a graph that a diffusion has seen, with nodes in local numbers."""
 
 import dataclasses
+import threading
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,16 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _FIRST_NODES, _FIRST_EDGES = 2048, 16384
+_MOST_KEPT = 1 << 27  # bytes of local arrays that are kept for the next run
 
 # Registers of ``count``.
-NODES, EDGES, HEAD, WAITING, PUSHES, WORK, OPENED, PUSHED = range(8)
+NODES, EDGES, HEAD, WAITING, PUSHES, WORK, OPENED, PUSHED, BITS = range(9)
 # Positions in ``state``.
 TABLE, NODE, VALUE, GIVEN, SINK, DEGREE, START, LENGTH, LABEL = range(9)
 TO, WEIGHT, QUEUE, FLAGS, PARENT = range(9, 14)
+OTHER, FACTOR = 14, 15  # room for a matrix; never grown into
+# Positions in ``source``.
+INDPTR, ATTRIBUTES = 0, 4
 
 _SINK_RULES = {"degree": 0.0, "unit": 1.0}
 _ARRAY_RULE = 2.0
@@ -93,6 +98,8 @@ class Neighborhood:
         Capacities.
     band : float
         Width of the target, relative to the capacity.
+    shift : float
+        How many bands the target lies below the capacity.
     """
 
     def __init__(
@@ -103,9 +110,10 @@ class Neighborhood:
         weighting: Weighting,
         sinks: Sinks,
         band: float = 0.01,
+        shift: float = 1.0,
     ) -> None:
         self.graph = graph
-        self.count = np.zeros(8, dtype=np.int64)
+        self.count = np.zeros(9, dtype=np.int64)
         self._mean = sinks.total(graph) / graph.n_nodes
         rule = _SINK_RULES.get(sinks.rule, _ARRAY_RULE)
         self._scalars = np.array(
@@ -116,6 +124,7 @@ class Neighborhood:
                 rule,
                 band,
                 band * (self._mean or 1.0),
+                shift,
             ]
         )
         self.source = (
@@ -127,7 +136,8 @@ class Neighborhood:
             self._scalars,
         )
         nodes = max(_FIRST_NODES, 2 * len(seeds))
-        self.state: tuple[Any, ...] = _fresh(nodes, _FIRST_EDGES)
+        self.state: tuple[Any, ...] = _shelf.take(nodes)
+        self.count[BITS] = _bits(self.state)
         _kernels.meet(seeds, masses, self.source, self.state, self.count)
 
     @property
@@ -159,7 +169,15 @@ class Neighborhood:
         place = (self.count[HEAD] + np.arange(waiting)) & mask
         self.state[QUEUE][:waiting] = old[QUEUE][place]
         self.count[HEAD] = 0
-        _kernels.rehash(self.state[TABLE], self.state[NODE], n)
+        self.count[BITS] = bits = _bits(self.state)
+        _kernels.rehash(self.state[TABLE], self.state[NODE], n, bits)
+
+    def release(self) -> None:
+        """Leave the local arrays to the next run of this thread; they end here."""
+        bits = int(self.count[BITS])
+        _kernels.forget(self.state[TABLE], self.state[NODE], self.size, bits)
+        _shelf.put(self.state)
+        self.state = ()
 
     def open(self, which: Ints) -> None:
         """Read the rows of local nodes."""
@@ -170,11 +188,11 @@ class Neighborhood:
             if done < len(which):
                 self.grow()
 
-    def narrow(self, band: float) -> None:
-        """Set the band of every node, met or not, to this share of its capacity."""
+    def narrow(self, band: float, shift: float = 1.0) -> None:
+        """Set band and target of every node, met or not, in shares of its capacity."""
         empty = band * (self._mean or 1.0)
-        self._scalars[4:] = band, empty
-        _kernels_heights.narrow(self.state, self.count, band, empty)
+        self._scalars[4:] = band, empty, shift
+        _kernels_heights.narrow(self.state, self.count, band, empty, shift)
 
     def pour(self, masses: Array) -> None:
         """Replace the source mass of the seeds; heights stay."""
@@ -187,18 +205,7 @@ class Neighborhood:
 
         It must hold it within its targets, and within this share of its sinks.
         """
-        root = self.column(PARENT).astype(np.int64)
-        while (root[root] != root).any():
-            root = root[root]
-        known = np.bincount(root, self.column(START) < 0, self.size) == 0
-        mass, sink, target = (
-            np.bincount(root, values, self.size)
-            for values in (
-                self.column(GIVEN), self.column(SINK), self.column(VALUE, 2),
-            )
-        )  # fmt: skip
-        too_much = (mass > share * sink) | (mass >= target)
-        return bool((known & too_much & (mass > 0)).any())
+        return bool(_kernels_heights.overfull(self.state, self.count, share))
 
     def rows(self, which: Ints) -> tuple[Ints, Ints, Array]:
         """Return counts, local columns and weights of opened local nodes."""
@@ -208,11 +215,48 @@ class Neighborhood:
         return counts, self.state[TO][place].astype(np.int64), self.state[WEIGHT][place]
 
 
+def joined(nodes: Ints, *others: Ints) -> Ints:
+    """Return the union of increasing vectors; cheap if the first holds the others."""
+    for other in others:
+        place = np.searchsorted(nodes, other)
+        place[place == len(nodes)] = 0
+        missing = other[nodes[place] != other] if len(nodes) else other
+        if len(missing):
+            nodes = np.sort(np.concatenate([nodes, missing]))
+    return nodes
+
+
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
     """Return a read-only view, so that kernels are compiled for one kind of array."""
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
+
+
+class _Shelf(threading.local):
+    """Local arrays of the last run in a thread, with an empty hash table.
+
+    Fresh memory costs a page fault every 4 KiB, which is more than a small run.
+    """
+
+    state: tuple[Any, ...] = ()
+
+    def take(self, nodes: int) -> tuple[Any, ...]:
+        state, self.state = self.state, ()
+        if state and len(state[NODE]) >= nodes:
+            return state
+        return _fresh(nodes, _FIRST_EDGES)
+
+    def put(self, state: tuple[Any, ...]) -> None:
+        if sum(part.nbytes for part in state) <= _MOST_KEPT:
+            self.state = state
+
+
+_shelf = _Shelf()
+
+
+def _bits(state: tuple[Any, ...]) -> int:
+    return int(len(state[TABLE])).bit_length() - 1
 
 
 def _doubled(size: int, need: int) -> int:
@@ -226,7 +270,7 @@ def _fresh(nodes: int, edges: int) -> tuple[Any, ...]:
     """Return empty local arrays. The zeros cost nothing until they are written."""
     ring = 1 << (nodes - 1).bit_length()
     return (
-        np.zeros((4 * ring, 2), dtype=np.int64),
+        np.zeros(4 * ring, dtype=np.int32),
         np.empty(nodes, dtype=np.int64),
         np.empty((nodes, 4)),
         np.empty(nodes),
@@ -240,6 +284,8 @@ def _fresh(nodes: int, edges: int) -> tuple[Any, ...]:
         np.empty(ring, dtype=np.int32),
         np.empty(nodes, dtype=np.uint8),
         np.empty(nodes, dtype=np.int32),
+        np.empty((2, edges), dtype=np.int32),
+        np.empty((2, edges)),
     )
 
 

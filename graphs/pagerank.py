@@ -22,6 +22,7 @@ from graphs.neighborhood import (
     DEGREE,
     GIVEN,
     HEAD,
+    NODE,
     PUSHES,
     QUEUE,
     START,
@@ -29,7 +30,15 @@ from graphs.neighborhood import (
     WAITING,
     Neighborhood,
 )
-from graphs.spectral import Spectral, spectral_task, told, vector_result
+from graphs.spectral import (
+    Found,
+    Spectral,
+    found_near,
+    spectral_task,
+    told,
+    vector_result,
+)
+from graphs.table_push import MOST_NODES, push_on_tables
 
 Array = NDArray[np.float64]
 
@@ -161,6 +170,19 @@ def run_appr(
     data: Any = None,
 ) -> OptimizeResult:
     """Push in rounds until every residual is below eps times its degree."""
+    graph = task.graph
+    small = graph.unit and task.weighting.plain and graph.n_nodes <= MOST_NODES
+    push = push_on_tables if small and rounds.callback is None else _push_nearby
+    found, status = push(task, alpha, eps, max_iter, rounds)
+    return vector_result(
+        task, found, rounds, status, "approximate_pagerank", {"alpha": float(alpha)},
+        eps, certificate, data,
+    )  # fmt: skip
+
+
+def _push_nearby(
+    task: Spectral, alpha: float, eps: float, max_iter: int, rounds: Rounds
+) -> tuple[Found, Status]:
     near = task.neighborhood()
     _kernels_spectral.queue_residuals(near.state, near.count, eps)
     status = Status.MAX_ITER
@@ -186,11 +208,10 @@ def run_appr(
     degree = near.column(DEGREE)
     p = near.column(VALUE, 1)
     u = np.divide(p, degree, out=np.zeros(len(p)), where=p > 0)
-    return vector_result(
-        task, near, u, p, rounds, status, "approximate_pagerank",
-        {"alpha": float(alpha)}, eps, certificate, data,
-        residual=near.column(VALUE, 0),
-    )  # fmt: skip
+    r = near.column(VALUE, 0)
+    residual = near.column(NODE)[r > 0], r[r > 0]
+    found = found_near(near, u, p, task, residual=residual)
+    return found, status
 
 
 def _with_rows(near: Neighborhood, kernel: Callable[[], int]) -> int:
@@ -319,8 +340,9 @@ def run_l1(
         rounds.interrupted, status = True, Status.CALLBACK
     near.open(np.flatnonzero(near.column(VALUE, 1) > 0))
     u = near.column(VALUE, 1)
+    found = found_near(near, u, u * near.column(DEGREE), task)
     return vector_result(
-        task, near, u, u * near.column(DEGREE), rounds, status, "l1_pagerank",
+        task, found, rounds, status, "l1_pagerank",
         {"alpha": float(alpha), "rho": float(rho)}, tol, certificate, data,
     )  # fmt: skip
 

@@ -1,8 +1,9 @@
 """Push in rounds: the loop around the kernels that ends on a duality gap.
 
-A node that holds too much moves to one band below its sink. For p = 2 steps are
-over-relaxed, and all stop within a band around that target: the final flow is then
-feasible and its gap a proof, without a phase of repair.
+A node that holds too much moves to its target. For p = 2 steps are over-relaxed and all
+stop within a band around the target. Either the band lies below the sink, so that the
+final flow is feasible as it is; or, by default, it lies around the sink, and what is
+left over is led out of the support once, at the end (:mod:`graphs.drain`).
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from farkas.history import Recorder
 from farkas.status import Status
 from graphs import _kernels, _kernels_heights
 from graphs.active_set import solve_active_set
+from graphs.drain import NOTHING, Drains, drained
 from graphs.neighborhood import (
     DEGREE,
     EDGES,
@@ -25,6 +27,7 @@ from graphs.neighborhood import (
     NODE,
     PUSHES,
     SINK,
+    START,
     VALUE,
     WORK,
     Neighborhood,
@@ -33,24 +36,31 @@ from graphs.sweep import ROUNDINGS
 
 Array = NDArray[np.float64]
 
-# Width of the first target, relative to the sinks. The gap is proportional to it and,
-# at this width, about 1e-6 of the optimum (measured on citation and sales graphs).
-FIRST_BAND = 0.01
-LARGEST_BAND = 0.02  # beyond, mass and band may not fit into a component together
+# Width of the first band, relative to the sinks: below them, where the gap is
+# proportional to it, and around them, where it is quadratic.
+FIRST_BAND, LOOSE_BAND = 0.01, 0.07
+LARGEST_BAND = 0.02  # beyond, mass and a band below may not fit into a component
+# The gap that surplus leaves, over what it would be if it left along all edges: a guess
+# that is replaced by what is found.
+_DETOUR = 4.0
+_NARROWEST = 1e-6  # bands around the sinks, and tries, before the band moves below
+_TRIES = 3
 # A component filled to more than this share is refused: nothing would stay local.
 CAPACITY_SHARE = 0.95
-# Over-relaxation grows with the mean number a of pushes of a node, like a / (a + 6):
-# fast mixing graphs are done before it could cost more than it saves (measured).
-PATIENCE = 6.0
+# Over-relaxation grows with the mean number a of pushes of a node, like a / (a + 1/2):
+# the first push of a node is plain.
+PATIENCE = 0.5
 # Capacity of the nodes that may push, over the mass, before over-relaxation gives way.
 EXCURSION = 2.0
 # Edge visits over known edges after which smooth errors are taken for the reason, and
-# the steps of conjugate gradients that then follow: they cost a sixth of pushes.
-SOLVE_AFTER, CONJUGATE_STEPS = 8, 200
+# the conjugate gradients that then follow.
+SOLVE_AFTER, CONJUGATE_STEPS, REDUCTION = 8, 8, 0.1
 # Edge visits over pushed volume beyond which small weights are taken for the reason.
 SLOW = 500
 SLOW_POWER = 50  # for p > 2, where a push is a search and Newton pays much sooner
 ACTIVE_SET_TOL = 1e-6  # below this tolerance a linear solve beats pushing
+
+_LOOK = 4  # rounds after which a component may be found to be too small
 
 # The certificate counts rounding in, the solver does not: it aims a little lower.
 SAFETY = 0.9
@@ -67,7 +77,7 @@ class Options:
     rounding: str = "sweep"
     threshold: float = 0.0
     solver: str = "auto"
-    omega: float = 1.9
+    omega: float = 1.6
     tol: float = 1e-3
     max_iter: int = 1000
     certificate: bool = True
@@ -108,6 +118,10 @@ class Run:
     nit: int = 0
     round_size: int = _FIRST_ROUND
     report: Array = dataclasses.field(default_factory=lambda: np.zeros(4))
+    leads_out: bool = False  # whether surplus is led out at the end
+    drains: Drains = NOTHING
+    detour: float = _DETOUR
+    tries: int = 0
 
     def __post_init__(self) -> None:
         self.omega = 1.0 if self.options.solver == "push" else float(self.options.omega)
@@ -129,11 +143,12 @@ class Run:
 
     @property
     def dual(self) -> float:
-        """Dual value at the last recomputation."""
+        """Dual value of the heights."""
         return float(self.report[1] - self.report[0] * (1.0 - 1.0 / self.p))
 
     def push(self, budget: int) -> int:
         """Push until the queue is empty or so many pushes were made."""
+        self.drains = NOTHING
         near, limit = self.near, int(self.near.count[PUSHES]) + budget
         while True:
             if self.p == 2:
@@ -145,6 +160,7 @@ class Run:
                     PATIENCE,
                     limit,
                     EXCURSION * self.mass,
+                    self.report,
                 )
             else:
                 code = _kernels.push_power(
@@ -167,7 +183,7 @@ class Run:
     def aim(self, band: float) -> None:
         """Choose the width of the target and queue what lies outside."""
         self.band = band
-        self.near.narrow(band)
+        self.near.narrow(band, 0.0 if self.leads_out else 1.0)
         if self.p > 2:
             self.again()  # steps for p > 2 only raise heights
         _kernels_heights.enqueue(self.near.state, self.near.count)
@@ -182,10 +198,54 @@ class Run:
         count = self.near.count
         if count[WORK] - self.solved <= SOLVE_AFTER * count[EDGES]:
             return
-        _kernels_heights.conjugate(self.near.state, count, CONJUGATE_STEPS)
+        self.settle()
+        _kernels_heights.conjugate(self.near.state, count, CONJUGATE_STEPS, REDUCTION)
         self.settle()
         _kernels_heights.enqueue(self.near.state, count)
         self.solved = int(count[WORK])
+
+    def gap(self, goal: float) -> float:
+        """Prove a duality gap where nothing is queued; inf if it is above the goal."""
+        if not self.leads_out:
+            return float(self.report[2]) if self.report[3] <= 0 else math.inf
+        least = self._least_gap()
+        if self.detour * least > goal:
+            return math.inf
+        self.drains = drained(self.near)
+        if math.isfinite(self.drains.gap):
+            self.detour = max(1.0, self.drains.gap / least if least > 0 else 1.0)
+        else:
+            self.tries += 1
+        return self.drains.gap
+
+    def _least_gap(self) -> float:
+        """Return the gap if all surplus could leave along all edges of its node."""
+        near = self.near
+        surplus = near.column(VALUE, 0) - near.column(SINK)
+        d = near.column(DEGREE)
+        off = ((near.column(VALUE, 1) > 0) | (surplus > 0)) & (near.column(START) >= 0)
+        off &= d > 0
+        return 0.5 * float((surplus[off] ** 2 / d[off]).sum())
+
+    def aim_closer(self, gap: float, goal: float) -> bool:
+        """Narrow the band as the gap asks for; False if rounding forbids it."""
+        if self.leads_out:
+            known = gap if math.isfinite(gap) else self.detour * self._least_gap()
+            step = math.sqrt(0.6 * goal / known) if known > goal else 0.5
+            band = self.band * min(max(step, 0.1), 0.7)
+            self.leads_out = band > _NARROWEST and self.tries < _TRIES
+            self.aim(band if self.leads_out else FIRST_BAND)
+        elif math.isinf(gap):  # rounding is wider than the band
+            self.floor = min(4 * self.band, LARGEST_BAND)
+            if self.band == LARGEST_BAND:
+                return False
+            self.aim(self.floor)
+        else:
+            if self.band == self.floor:
+                return False
+            step = min(0.5, 0.5 * goal / gap)
+            self.aim(max(self.band * step, self.floor, 1e-3 * self.band))
+        return True
 
     def record(self, gap: float) -> bool:
         """Note where the run stands; False if the callback asks to stop."""
@@ -232,7 +292,9 @@ def solve(run: Run) -> Status:
         options.solver == "auto" and options.tol < ACTIVE_SET_TOL
     )
     run.solved = int(near.count[WORK])
-    run.aim(run.band)
+    run.leads_out = options.solver == "auto" and run.p == 2 and not linear
+    run.aim(LOOSE_BAND if run.leads_out else run.band)
+    run.settle()
     while run.nit < options.max_iter:
         # 1. A round of pushes; rounds grow, so that their overhead does not.
         code = run.push(run.round_size)
@@ -241,19 +303,23 @@ def solve(run: Run) -> Status:
         if code == _EXCURSION:  # too many nodes got mass: start again, monotonically
             run.omega = 1.0
             run.again()
+            run.settle()
             continue
         run.stuck = code == _STUCK
-        if run.stuck or near.overfull(CAPACITY_SHARE):
+        idle = code == _DONE
+        looked = idle or run.nit % _LOOK == 0
+        if run.stuck or (looked and near.overfull(CAPACITY_SHARE)):
             return Status.INFEASIBLE
         # 2. Where do we stand?
-        run.settle()
-        idle = code == _DONE and not _kernels_heights.enqueue(near.state, near.count)
+        if idle or run.p > 2:
+            run.settle()
+            idle = idle and not _kernels_heights.enqueue(near.state, near.count)
         if not np.isfinite(run.report).all():
             return Status.NUMERICAL
-        gap = float(run.report[2]) if idle and run.report[3] <= 0 else math.inf
+        goal = SAFETY * options.tol * max(scale, run.dual)
+        gap = run.gap(goal) if idle else math.inf
         if not run.record(gap):
             return Status.CALLBACK
-        goal = SAFETY * options.tol * max(scale, run.dual)
         if gap <= goal and not linear:
             return Status.CONVERGED
         # 3. Pushes are slow on smooth errors: conjugate gradients on the support.
@@ -263,15 +329,8 @@ def solve(run: Run) -> Status:
         patience = SLOW if run.p == 2 else SLOW_POWER
         slow = near.count[WORK] > patience * max(1, near.count[EDGES])
         if (linear and idle) or (options.solver in ("auto", "active_set") and slow):
+            run.drains = NOTHING
             return solve_active_set(run, scale)
-        if idle and math.isinf(gap):  # rounding is wider than the band
-            run.floor = min(4 * run.band, LARGEST_BAND)
-            if run.band == LARGEST_BAND:
-                return Status.STALLED
-            run.aim(run.floor)
-        elif idle:
-            if run.band == run.floor:
-                return Status.STALLED
-            step = min(0.5, 0.5 * goal / gap)
-            run.aim(max(run.band * step, run.floor, 1e-3 * run.band))
+        if idle and not run.aim_closer(gap, goal):
+            return Status.STALLED
     return Status.MAX_ITER

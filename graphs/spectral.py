@@ -24,8 +24,9 @@ from graphs.neighborhood import (
     Neighborhood,
     Sinks,
     check_seeds,
+    joined,
 )
-from graphs.sweep import rounded, sweep_near
+from graphs.sweep import Sweep, rounded, sweep_near
 from graphs.weights import Weighting
 
 Array = NDArray[np.float64]
@@ -41,6 +42,19 @@ class Spectral:
     share: Array
     weighting: Weighting
 
+    @property
+    def total(self) -> float:
+        """Volume of the graph that the walk sees; inf if it is not known locally."""
+        return self.graph.volume if self.weighting.plain else math.inf
+
+    def check_degrees(self, degree: Array) -> None:
+        """Raise if a seed has no edges."""
+        if (degree <= 0).any():
+            raise ValueError(
+                f"seeds holds {self.seeds[np.argmax(degree <= 0)]}, which has no edges "
+                "(or only edges of weight 0); choose another seed, or label_weight > 0."
+            )
+
     def neighborhood(self) -> Neighborhood:
         """Return the rows of the seeds, with their shares as mass."""
         near = Neighborhood(
@@ -48,12 +62,7 @@ class Spectral:
             Sinks("unit", np.empty(0)),
         )  # fmt: skip
         near.open(np.arange(len(self.seeds)))
-        lonely = near.column(DEGREE)[: len(self.seeds)] <= 0
-        if lonely.any():
-            raise ValueError(
-                f"seeds holds {self.seeds[np.argmax(lonely)]}, which has no edges (or "
-                "only edges of weight 0); choose another seed, or label_weight > 0."
-            )
+        self.check_degrees(near.column(DEGREE)[: len(self.seeds)])
         return near
 
 
@@ -97,11 +106,44 @@ def told(rounds: Any, near: Neighborhood, objective: float, value: float) -> boo
     return True
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """What a walk left on nodes, increasing, and how much work that was.
+
+    ``x`` is the mass, ``u`` the mass per degree, ``levels`` the terms of a series that
+    replace u in the witness, ``residual`` nodes with what is left to push there.
+    """
+
+    ids: Ints
+    u: Array
+    x: Array
+    sweep: Sweep
+    n_touched: int
+    n_pushes: int
+    work: int
+    levels: Array | None = None
+    residual: tuple[Ints, Array] | None = None
+
+
+def found_near(
+    near: Neighborhood, u: Array, x: Array, task: Spectral, **more: Any
+) -> Found:
+    """Sweep over local nodes, collect what was found, and release the arrays."""
+    sweep = sweep_near(near, u, task.total)
+    order = np.argsort(near.column(NODE)[: len(u)])
+    if more.get("levels") is not None:
+        more["levels"] = more["levels"][order]
+    found = Found(
+        near.column(NODE)[order], u[order], x[order], sweep, near.size,
+        int(near.count[PUSHES]), int(near.count[WORK]), **more,
+    )  # fmt: skip
+    near.release()
+    return found
+
+
 def vector_result(
     task: Spectral,
-    near: Neighborhood,
-    u: Array,
-    x: Array,
+    found: Found,
     rounds: Any,
     status: Status,
     problem: str,
@@ -109,40 +151,28 @@ def vector_result(
     tol: float,
     wanted: bool,
     data: Any,
-    *,
-    levels: Array | None = None,
-    residual: Array | None = None,
 ) -> OptimizeResult:
-    """Sweep over mass per degree, mint the certificate and collect the result.
-
-    ``u`` is the mass per degree of local nodes, ``x`` the mass, ``levels`` the terms of
-    a series that replace u in the witness.
-    """
-    graph, weighting = task.graph, task.weighting
-    total = graph.volume if weighting.plain else math.inf
-    size = len(u)
-    sweep = sweep_near(near, u, total)
-    cluster = rounded(sweep, "sweep", u, 0.0) if len(sweep.nodes) else task.seeds
+    """Mint the certificate of the best sweep cut and collect the result."""
+    graph, weighting, sweep = task.graph, task.weighting, found.sweep
+    cluster = rounded(sweep, "sweep", found.u, 0.0) if len(sweep.nodes) else task.seeds
     phi = float(sweep.conductance[len(cluster) - 1]) if len(sweep.nodes) else 1.0
-    chosen = np.flatnonzero(x > 0)
-    ids = near.column(NODE)[:size]
+    chosen = found.x > 0
     proof = None
     if wanted:
-        kept = chosen if levels is None else np.flatnonzero(levels.any(axis=1))
-        nodes = np.union1d(np.union1d(ids[kept], cluster), task.seeds)
-        place = np.searchsorted(nodes, ids[kept])
+        levels = found.levels
+        kept = chosen if levels is None else levels.any(axis=1)
+        nodes = joined(found.ids[kept], cluster, task.seeds)
+        inside = np.zeros(len(nodes), dtype=bool)
+        inside[np.searchsorted(nodes, cluster)] = True
         witness = {
             "nodes": nodes,
-            "cluster": np.isin(nodes, cluster, assume_unique=True),
+            "cluster": inside,
             "seeds": task.seeds,
             "share": task.share,
         }
-        if levels is None:
-            witness["u"] = np.zeros(len(nodes))
-            witness["u"][place] = u[kept]
-        else:
-            witness["levels"] = np.zeros((len(nodes), levels.shape[1]))
-            witness["levels"][place] = levels[kept]
+        name, values = ("u", found.u) if levels is None else ("levels", levels)
+        witness[name] = np.zeros((len(nodes), *values.shape[1:]))
+        witness[name][np.searchsorted(nodes, found.ids[kept])] = values[kept]
         first = graph if data is None else data
         values = [] if weighting.labels is None else [weighting.labels]
         if callable(first):
@@ -165,20 +195,19 @@ def vector_result(
             status = Status.STALLED
         elif proof.satisfied and status in (Status.STALLED, Status.MAX_ITER):
             status = Status.CONVERGED
-    order = chosen[np.argsort(ids[chosen])]
     n = graph.n_nodes
     extra = {}
-    if residual is not None:
-        left = np.flatnonzero(residual[:size] > 0)
-        extra["residual"] = coo_array((residual[left], (ids[left],)), shape=(n,))
+    if found.residual is not None:
+        where, left = found.residual
+        extra["residual"] = _sparse(left, where, n)
     message = INTERRUPTED if rounds.interrupted else None
     exact = problem == "l1_pagerank"
     known = proof is not None
     return make_result(
-        coo_array((x[order], (ids[order],)), shape=(n,)),
+        _sparse(found.x[chosen], found.ids[chosen], n),
         fun=(proof.upper if exact else proof.value) if known else math.nan,
         status=status,
-        nit=int(near.count[PUSHES]),
+        nit=found.n_pushes,
         certificate=proof,
         history=rounds.recorder.to_dict(),
         elapsed=rounds.recorder.elapsed,
@@ -187,8 +216,8 @@ def vector_result(
         conductance=phi,
         gap=proof.value if known else math.nan,
         lower_bound=proof.lower if known else math.nan,
-        work=int(near.count[WORK]),
-        n_touched=near.size,
+        work=found.work,
+        n_touched=found.n_touched,
         profile=sweep.profile(),
         order=sweep.nodes,
         seeds=task.seeds,
@@ -196,3 +225,7 @@ def vector_result(
         state={"share": task.share},
         **extra,
     )
+
+
+def _sparse(values: Array, ids: Ints, n: int) -> Any:
+    return coo_array((values, (ids,)), shape=(n,))

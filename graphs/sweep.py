@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 
 from graphs import _kernels_heights
 from graphs._measure_graph import conductance_of, cut_and_volume
+from graphs._measure_lookup import placed
 from graphs.graph import check_graph
 from graphs.neighborhood import DEGREE, NODE, VALUE, Neighborhood, Sinks
 from graphs.weights import Weighting
@@ -48,7 +49,8 @@ def sweep_near(near: Neighborhood, score: Array, total: float) -> Sweep:
     chosen = np.flatnonzero(score > 0)
     near.open(chosen)
     ids = near.column(NODE)[chosen]
-    order = chosen[np.lexsort((ids, -score[chosen]))]
+    chosen = chosen[np.argsort(ids)]
+    order = chosen[np.argsort(-score[chosen], kind="stable")]
     k = len(order)
     rank = np.full(near.size, k)
     rank[order] = np.arange(k)
@@ -117,6 +119,7 @@ def sweep_cut(graph: Any, x: Any, *, degree_normalized: bool = False) -> Optimiz
         score = divided(score, near.column(DEGREE))
     sweep = sweep_near(near, score, graph.volume)
     cluster = rounded(sweep, "sweep", score, 0.0)
+    near.release()
     best = max(sweep.best, 0) if sweep.best >= 0 else len(sweep.nodes) - 1
     return OptimizeResult(
         cluster=cluster,
@@ -182,10 +185,9 @@ def conductance(graph: Any, cluster: ArrayLike) -> float:
     """
     graph = check_graph(graph)
     nodes = members(cluster, graph.n_nodes)
-    inside = np.zeros(graph.n_nodes, dtype=bool)
-    inside[nodes] = True
     _, columns, weights = graph(nodes)
-    return conductance_of(*cut_and_volume(columns, weights, inside), graph.volume)
+    leaving = placed(columns, nodes, graph.n_nodes).place == 0
+    return conductance_of(*cut_and_volume(leaving, weights), graph.volume)
 
 
 def members(cluster: ArrayLike, n: int) -> Ints:

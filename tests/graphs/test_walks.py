@@ -162,3 +162,22 @@ def test_a_seed_without_edges_is_an_error():
     for run in (approximate_pagerank, l1_pagerank, heat_kernel):
         with pytest.raises(ValueError, match="no edges"):
             run(lonely.tocsr(), 0)
+
+
+def test_tables_of_all_nodes_give_the_bits_of_local_numbers():
+    A, _ = make_planted_cluster(500, 50, 0.3, 0.01, random_state=0)
+    for seeds in ([3], [7, 400, 20]):
+        a = approximate_pagerank(A, seeds, eps=1e-5)
+        b = approximate_pagerank(
+            A, seeds, eps=1e-5, callback=lambda intermediate_result: None
+        )
+        assert np.array_equal(a.x.toarray(), b.x.toarray())
+        assert np.array_equal(a.residual.toarray(), b.residual.toarray())
+        assert a.certificate.to_json() == b.certificate.to_json()
+        assert (a.nit, a.work, a.n_touched) == (b.nit, b.work, b.n_touched)
+        assert np.array_equal(a.order, b.order)
+        assert np.array_equal(a.profile["cut"], b.profile["cut"])
+    stopped = approximate_pagerank(A, 3, eps=1e-9, max_iter=2)
+    assert not stopped.success
+    again = approximate_pagerank(A, [7, 400, 20], eps=1e-5)
+    assert again.certificate.to_json() == a.certificate.to_json()
