@@ -1,31 +1,47 @@
-"""Coordinate sweeps over codes: hierarchical alternating least squares, row by row.
+"""Coordinate descent on codes and atoms, and Newton's method on the head.
 
-For each row h of H, one coordinate after the other is set to its minimiser of
-
-    (1/2) h (a T + b C) h' - L . h + l1 |h|_1 + (l2/2) |h|^2,  optionally with h >= 0
-
-(Cichocki and Phan, 2009, for C = 0).
+Arrays hold one row per atom, so that loops over samples or features run over
+neighbours: ``H`` (r, n), ``W`` (r, p), features of the head (m, n).
 """
+
+import math
 
 import numpy as np
 
 from farkas.kernels import kernel, on_warmup
 
+# Samples whose codes are swept at a time: the rows of a chunk stay in the first cache.
+CHUNK = 128
+# Halvings of a Newton step.
+HALVINGS = 25
+# A squared Newton decrement below this share of the value is rounding.
+DECREMENT = 1e-22
+# Below this share the value does not show it.
+DROWNED = 1e-12
+# Pivots of the head's Hessian below this share of its trace carry no information.
+PIVOT = 1e-14
+
 
 @kernel(fastmath={"reassoc", "contract"})
 def hals_sweeps(H, L, T, a, C, b, l1, l2, nonnegative, sweeps):
-    """Sweep over the columns of H (n, r) in place; return the largest change.
+    """Sweep over the rows of H (r, n) in place; return the largest change.
+
+    For each column h of H, one coordinate after the other is set to its minimiser of
+
+        (1/2) h'(a T + b C) h - l'h + l1 |h|_1 + (l2/2) |h|^2,  optionally with h >= 0
+
+    (hierarchical alternating least squares; Cichocki and Phan, 2009, for C = 0).
 
     Parameters
     ----------
-    H : ndarray of shape (n, r)
+    H : ndarray of shape (r, n)
         Codes, overwritten.
-    L : ndarray of shape (n, r)
+    L : ndarray of shape (r, n)
         Linear terms.
     T, C : ndarray of shape (r, r)
         Symmetric matrices.
     a, b : ndarray of shape (n,)
-        Their factors in each row.
+        Their factors for each column; an empty b leaves C out.
     l1, l2 : float
         Penalties.
     nonnegative : bool
@@ -38,43 +54,340 @@ def hals_sweeps(H, L, T, a, C, b, l1, l2, nonnegative, sweeps):
     float
         Largest change of an entry in the last sweep.
     """
-    n, r = H.shape
+    r, n = H.shape
+    two = b.shape[0] > 0
+    slope, other, inverse = np.empty(CHUNK), np.empty(CHUNK), np.empty((r, CHUNK))
     largest = 0.0
-    matrix = np.empty((r, r))
-    last_a, last_b = np.nan, np.nan
-    for i in range(n):
-        if a[i] != last_a or b[i] != last_b:
-            last_a, last_b = a[i], b[i]
-            for j in range(r):
-                for k in range(r):
-                    matrix[j, k] = last_a * T[j, k] + last_b * C[j, k]
-                matrix[j, j] += l2
+    for low in range(0, n, CHUNK):
+        m = min(CHUNK, n - low)
+        for j in range(r):
+            for i in range(m):
+                inverse[j, i] = a[low + i] * T[j, j] + l2
+                if two:
+                    inverse[j, i] += b[low + i] * C[j, j]
+            for i in range(m):  # a coordinate without curvature stays
+                inverse[j, i] = 1.0 / inverse[j, i] if inverse[j, i] > 0.0 else 0.0
         for sweep in range(sweeps):
-            moved = 0.0
             for j in range(r):
-                curvature = matrix[j, j]
+                _combine(T[j], H[:, low : low + m], slope)
+                for i in range(m):
+                    slope[i] = a[low + i] * slope[i] - L[j, low + i]
+                if two:
+                    _combine(C[j], H[:, low : low + m], other)
+                    for i in range(m):
+                        slope[i] += b[low + i] * other[i]
+                for i in range(m):
+                    old = H[j, low + i]
+                    new = old - (slope[i] + l2 * old) * inverse[j, i]
+                    over = new - l1 * inverse[j, i]
+                    under = 0.0 if nonnegative else new + l1 * inverse[j, i]
+                    over = over if over > 0.0 else 0.0
+                    under = under if under < 0.0 else 0.0
+                    slope[i] = over + under - old
+                    H[j, low + i] = over + under
+                if sweep == sweeps - 1:
+                    for i in range(m):
+                        largest = max(largest, abs(slope[i]))
+    return largest
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _combine(t, H, out):
+    """Write ``t'H`` into the head of `out`, four rows at a time."""
+    r, m = H.shape
+    for i in range(m):
+        out[i] = 0.0
+    for k in range(0, r - 3, 4):
+        t0, t1, t2, t3 = t[k], t[k + 1], t[k + 2], t[k + 3]
+        for i in range(m):
+            two = t0 * H[k, i] + t1 * H[k + 1, i]
+            out[i] += two + (t2 * H[k + 2, i] + t3 * H[k + 3, i])
+    for k in range(r - r % 4, r):
+        for i in range(m):
+            out[i] += t[k] * H[k, i]
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def atom_sweeps(W, XtH, pull, S, G, beta, xi, nu, bend, l1, l2, nonnegative, sweeps):
+    """Sweep over the columns of W (r, p) in place, the labels' loss majorised.
+
+    With ``E = (W - W0)'beta`` and ``A = W'beta`` it descends on
+
+        xi (tr W'SW - 2 <W, XtH>) + <pull, E'> + (bend/2) tr E'GE + (nu/2) |A|^2
+            + l1 |W|_1 + (l2/2) |W|^2,   optionally with W >= 0
+
+    Parameters
+    ----------
+    W : ndarray of shape (r, p)
+        Atoms, overwritten.
+    XtH : ndarray of shape (r, p)
+        ``H X`` with weighted codes.
+    pull : ndarray of shape (K, p)
+        Gradient of the labels' loss in A.
+    S : ndarray of shape (r, r)
+        Gram matrix of the codes.
+    G : ndarray of shape (p, p)
+        Weighted Gram matrix of the data; empty where the labels see no atoms.
+    beta : ndarray of shape (r, K)
+        Coefficients.
+    xi, nu, bend : float
+        Weight of the reconstruction, ridge, and curvature of the labels' loss.
+    l1, l2 : float
+        Penalties.
+    nonnegative : bool
+        Whether atoms are clipped at zero.
+    sweeps : int
+        Number of sweeps.
+    """
+    (r, p), K = W.shape, beta.shape[1] if G.shape[0] else 0
+    base, bent = np.empty((r, r)), np.empty(r)
+    for j in range(r):
+        bent[j] = 0.0
+        for k in range(r):
+            ridge = 0.0
+            for c in range(K):
+                ridge += beta[j, c] * beta[k, c]
+            base[j, k] = 2.0 * xi * S[j, k] + nu * ridge
+            if j == k:
+                bent[j] = bend * ridge
+        base[j, j] += l2
+    GE = pull.copy()  # the gradient of the labels' loss, kept up to date
+    w, slope, moved = np.empty(r), np.empty(r), np.empty(K)
+    for _ in range(sweeps):
+        for i in range(p):
+            for j in range(r):
+                w[j] = W[j, i]
+                slope[j] = -2.0 * xi * XtH[j, i]
+                for c in range(K):
+                    slope[j] += beta[j, c] * GE[c, i]
+            for c in range(K):
+                moved[c] = 0.0  # (w - W[:, i])'beta
+            for j in range(r):
+                curvature = base[j, j]
+                total = slope[j]
+                for k in range(r):
+                    total += base[j, k] * w[k]
+                if K:
+                    curvature += bent[j] * G[i, i]
+                    for c in range(K):
+                        total += beta[j, c] * (bend * G[i, i] * moved[c])
                 if curvature <= 0.0:
                     continue
-                inner = 0.0
-                for k in range(r):
-                    inner += matrix[j, k] * H[i, k]
-                new = H[i, j] - (inner - L[i, j]) / curvature
+                new = w[j] - total / curvature
                 shrink = l1 / curvature
-                if nonnegative:
-                    new = new - shrink if new > shrink else 0.0
-                elif shrink > 0.0:
-                    size = abs(new) - shrink
-                    new = 0.0 if size <= 0.0 else (size if new > 0.0 else -size)
-                change = abs(new - H[i, j])
-                if change > moved:
-                    moved = change
-                H[i, j] = new
-            if sweep == sweeps - 1 and moved > largest:
-                largest = moved
-    return largest
+                over, under = new - shrink, new + shrink
+                new = over if over > 0.0 else 0.0
+                if under < 0.0 and not nonnegative:
+                    new = under
+                for c in range(K):
+                    moved[c] += beta[j, c] * (new - w[j])
+                w[j] = new
+            for j in range(r):
+                W[j, i] = w[j]
+            for c in range(K):
+                step = bend * moved[c]
+                if step != 0.0:
+                    for k in range(p):
+                        GE[c, k] += step * G[i, k]
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def code_moments(H, v, S, weighted):
+    """Write ``v H`` into `weighted` (r, n) and ``H (v H)'`` into `S` (r, r)."""
+    r, n = H.shape
+    for j in range(r):
+        for i in range(n):
+            weighted[j, i] = v[i] * H[j, i]
+        for k in range(j + 1):
+            total = 0.0
+            for i in range(n):
+                total += weighted[j, i] * H[k, i]
+            S[j, k] = total
+            S[k, j] = total
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def label_values(M, theta, Y, omega, P):
+    """Write probabilities into P (K, n) and return the labels' loss.
+
+    Parameters
+    ----------
+    M : ndarray of shape (m, n)
+        Features and covariates.
+    theta : ndarray of shape (m, K)
+        Coefficients.
+    Y : ndarray of shape (K, n)
+        One-hot labels without the baseline.
+    omega : ndarray of shape (n,)
+        Weights.
+    P : ndarray of shape (K, n)
+        Overwritten.
+
+    Returns
+    -------
+    float
+    """
+    (m, n), K = M.shape, Y.shape[0]
+    for k in range(K):
+        for i in range(n):
+            P[k, i] = 0.0
+        for j in range(m):
+            t = theta[j, k]
+            for i in range(n):
+                P[k, i] += t * M[j, i]
+    loss = 0.0
+    if K == 1:
+        for i in range(n):
+            d = P[0, i]
+            e = math.exp(-abs(d))
+            loss += omega[i] * (math.log(1.0 + e) + max(d, 0.0) - Y[0, i] * d)
+            P[0, i] = (1.0 if d > 0.0 else e) / (1.0 + e)
+        return loss
+    for i in range(n):
+        peak, own = 0.0, 0.0
+        for k in range(K):
+            peak = max(peak, P[k, i])
+            own += Y[k, i] * P[k, i]
+        total = math.exp(-peak)
+        for k in range(K):
+            P[k, i] = math.exp(P[k, i] - peak)
+            total += P[k, i]
+        for k in range(K):
+            P[k, i] /= total
+        loss += omega[i] * (math.log(total) + (peak - own))
+    return loss
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def newton_head(M, theta, Q, Y, omega, P, limit, steps):
+    """Damped Newton steps on the head; theta (m, K) and P (K, n) are overwritten.
+
+    It descends on ``loss(M'theta) + (1/2) tr theta'Q theta``.
+
+    Parameters
+    ----------
+    M : ndarray of shape (m, n)
+        Features and covariates.
+    theta : ndarray of shape (m, K)
+        Start.
+    Q : ndarray of shape (m, m)
+        Ridge.
+    Y, omega, P : ndarray
+        As in :func:`label_values`.
+    limit : float
+        Nothing is done if the start lies above this value.
+    steps : int
+        Number of steps.
+
+    Returns
+    -------
+    float
+        The last value; infinite if the start lies above the limit.
+    """
+    (m, n), K = M.shape, Y.shape[0]
+    size = m * K
+    value = label_values(M, theta, Y, omega, P) + _ridge(Q, theta)
+    if not value <= limit:
+        return np.inf
+    hessian, slope = np.empty((size, size)), np.empty(size)
+    weight, row, new = np.empty(n), np.empty(n), np.empty((m, K))
+    for _ in range(steps):
+        for k in range(K):
+            for i in range(n):
+                weight[i] = omega[i] * (P[k, i] - Y[k, i])
+            for j in range(m):
+                total = 0.0
+                for i in range(n):
+                    total += M[j, i] * weight[i]
+                for a in range(m):
+                    total += Q[j, a] * theta[a, k]
+                slope[k * m + j] = total
+            for c in range(k + 1):
+                for i in range(n):
+                    own = 1.0 if c == k else 0.0
+                    weight[i] = omega[i] * P[k, i] * (own - P[c, i])
+                for j in range(m):
+                    for i in range(n):
+                        row[i] = weight[i] * M[j, i]
+                    for a in range(j + 1):
+                        total = 0.0
+                        for i in range(n):
+                            total += row[i] * M[a, i]
+                        if c == k:
+                            total += Q[j, a]
+                        # blocks are symmetric; Cholesky reads the lower triangle
+                        hessian[k * m + j, c * m + a] = total
+                        hessian[k * m + a, c * m + j] = total
+        step = _solve(hessian, slope)
+        decrement = 0.0
+        for j in range(size):
+            decrement += slope[j] * step[j]
+        if not decrement > DECREMENT * abs(value):
+            break
+        length, fell = 1.0, False
+        # A decrease that drowns in rounding is tried at its full length only.
+        tries = 1 if decrement < DROWNED * abs(value) else HALVINGS
+        for _ in range(tries):
+            for k in range(K):
+                for j in range(m):
+                    new[j, k] = theta[j, k] - length * step[k * m + j]
+            trial = label_values(M, new, Y, omega, P) + _ridge(Q, new)
+            if trial <= value - 1e-4 * length * decrement:
+                fell = True
+                break
+            length *= 0.5
+        if not fell:
+            label_values(M, theta, Y, omega, P)
+            break
+        theta[:] = new
+        value = trial
+    return value
+
+
+@kernel
+def _ridge(Q, theta):
+    """Return ``(1/2) tr theta'Q theta``."""
+    m, K = theta.shape
+    total = 0.0
+    for k in range(K):
+        for i in range(m):
+            for j in range(m):
+                total += Q[i, j] * theta[i, k] * theta[j, k]
+    return 0.5 * total
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def _solve(A, b):
+    """Solve ``A x = b`` by Cholesky, A overwritten; flat directions get 0."""
+    n = b.shape[0]
+    trace = 0.0
+    for i in range(n):
+        trace += A[i, i]
+    x = b.copy()
+    for i in range(n):
+        for j in range(i):
+            total = A[i, j]
+            for k in range(j):
+                total -= A[i, k] * A[j, k]
+            A[i, j] = total * A[j, j]  # the diagonal holds inverse pivots
+        total = A[i, i]
+        for k in range(i):
+            total -= A[i, k] * A[i, k]
+        A[i, i] = 1.0 / math.sqrt(total) if total > PIVOT * trace else 0.0
+        for k in range(i):
+            x[i] -= A[i, k] * x[k]
+        x[i] *= A[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            x[i] -= A[k, i] * x[k]
+        x[i] *= A[i, i]
+    return x
 
 
 @on_warmup
 def _compile():
     one, v = np.ones((1, 1)), np.ones(1)
-    hals_sweeps(np.ones((1, 1)), one, one, v, one, v, 0.0, 0.0, True, 1)
+    hals_sweeps(one.copy(), one, one, v, one, v, 0.0, 0.0, True, 1)
+    atom_sweeps(one.copy(), one, one, one, one, one, 1.0, 1.0, 0.25, 0.0, 0.0, True, 1)
+    code_moments(one, v, one.copy(), one.copy())
+    newton_head(one, one.copy(), one, one, v, one.copy(), np.inf, 1)

@@ -39,7 +39,12 @@ from sdl._measure_data import (
     problem_of,
 )
 from sdl._measure_spectrum import tail_of_spectrum
-from sdl._measure_stationarity import Factors, check_constraints, stationarity
+from sdl._measure_stationarity import (
+    Factors,
+    check_constraints,
+    products,
+    stationarity,
+)
 
 # A sample whose two probabilities are at least this takes part in the repair of the
 # dual constraints: there the entropy's slope is at most log(1 / MARGIN).
@@ -47,6 +52,11 @@ MARGIN = 1e-9
 # Smallest singular value, over the largest, at which the repair counts as well posed.
 WELL_POSED = 1e-7
 _REPAIRS = 4
+# Rows of a residual at a time, few enough for a processor's cache.
+ROWS = 128
+# Entries of a dense X from which its residual is not formed, if products give its norm
+# to this relative accuracy.
+LARGE, ACCURATE = 2**20, 1e-9
 
 
 def _register(key: str, data: tuple[str, ...]) -> None:
@@ -118,7 +128,8 @@ def measure_dictionary(
     task = problem_of(X, y, covariates, sample_weight, witness, parameters)
     factors = Factors.of(task, witness, parameters)
     check_constraints(factors, parameters)
-    upper, label_loss, reconstruction = objective(task, factors, parameters)
+    XW = None if task.mask is not None else products(task, factors.W)
+    upper, label_loss, reconstruction = objective(task, factors, parameters, XW)
     lower, eigengap = 0.0, 0.0
     if task.mask is None:
         dual = _shaped("dual", witness["dual"], task.Y.shape)
@@ -132,7 +143,7 @@ def measure_dictionary(
     claim = str(parameters["claim"])
     if claim not in ("global", "stationary"):
         raise CertificateError(f"claim={claim!r} must be 'global' or 'stationary'.")
-    kkt = stationarity(task, factors, parameters)
+    kkt = stationarity(task, factors, parameters, XW)
     proven = claim == "global"
     if proven and (task.nu == 0 or factors.constrained or task.mask is not None):
         raise CertificateError(
@@ -169,12 +180,16 @@ def zero_objective(task: Problem) -> float:
 
 
 def objective(
-    task: Problem, factors: Factors, parameters: Mapping[str, Parameter]
+    task: Problem,
+    factors: Factors,
+    parameters: Mapping[str, Parameter],
+    XW: Array | None = None,
 ) -> tuple[float, float, float]:
     """Return F, its label loss and the relative reconstruction error.
 
     F carries a bound of its rounding errors (Higham, 2002, ch. 3), so that it is never
-    less than the objective of these factors in exact arithmetic.
+    less than the objective of these factors in exact arithmetic. XW saves the product
+    ``X W`` where it is known already.
     """
     W, H, beta, Gamma = factors.W, factors.H, factors.beta, factors.Gamma
     n, p, r = H.shape[0], *W.shape
@@ -199,7 +214,7 @@ def objective(
     # The loss of a sample moves by at most the largest change of its scores.
     size = np.abs(D) + 1.0
     slack = math.fsum(task.omega * np.sum(2.0 * radius + 8 * EPS * size, axis=1))
-    recon, error = _reconstruction(task, W, H)
+    recon, error = _reconstruction(task, W, H, XW)
     total = loss + task.xi * recon + 0.5 * task.nu * exact
     slack += task.xi * error + task.nu * (unit * 2 + n * EPS) * ridge
     penalised = Gamma[task.penalised]
@@ -229,25 +244,32 @@ def label_losses(D: Array, Y: Array) -> Array:
     return np.log(total) + (peak - np.sum(Y * D, axis=1))
 
 
-def _reconstruction(task: Problem, W: Array, H: Array) -> tuple[float, float]:
+def _reconstruction(
+    task: Problem, W: Array, H: Array, XW: Array | None
+) -> tuple[float, float]:
     """Return ``sum_i v_i |x_i - W h_i|^2`` over observed entries, and its error."""
     r = W.shape[1]
     root = np.sqrt(task.v)[:, None]
     weighted = np.abs(root * H)
     size = math.sqrt(float(np.sum((weighted.T @ weighted) * (np.abs(W).T @ np.abs(W)))))
     size += math.sqrt(task.square)
-    if sparse.issparse(task.X):
-        cross = math.fsum(task.v * np.sum(H * (task.X @ W), axis=1))
+    if sparse.issparse(task.X) or (task.X.size > LARGE and task.mask is None):
+        XW = products(task, W) if XW is None else XW
+        cross = math.fsum(task.v * np.sum(H * XW, axis=1))
         inner = math.fsum(task.v * np.sum((H @ (W.T @ W)) * H, axis=1))
         value = max(task.square - 2.0 * cross + inner, 0.0)
-        return value, (W.shape[0] + 3 * r + 2 * BLOCK_SUM) * EPS * size * size
+        error = (W.shape[0] + 3 * r + 2 * BLOCK_SUM) * EPS * size * size
+        if sparse.issparse(task.X) or error <= ACCURATE * value:
+            return value, error
     rows = []
-    for start in range(0, len(H), 512):
-        part = slice(start, start + 512)
-        residual = task.X[part] - H[part] @ W.T
+    for start in range(0, len(H), ROWS):
+        part = slice(start, start + ROWS)
+        residual = H[part] @ W.T
+        residual -= task.X[part]
         if task.mask is not None:
-            residual = np.where(task.mask[part], 0.0, residual)
-        rows.append(np.sum(residual * residual, axis=1))
+            residual[task.mask[part]] = 0.0
+        residual *= residual
+        rows.append(np.sum(residual, axis=1))
     value = math.fsum(task.v * np.concatenate(rows))
     error = (r + 4) * EPS * size
     return value, 2.0 * math.sqrt(value) * error + error * error
@@ -268,7 +290,7 @@ def dual_bound_of(task: Problem, dual: Array) -> tuple[float, float]:
     E, error = _score_block(task, alpha, remainder)
     entropy = _entropy(task, alpha, remainder)
     M = task.weighted_X if task.model == "filter" else task.weighted_X.T
-    tail, eigengap = tail_of_spectrum(M, E, task.xi, task.rank)
+    tail, eigengap = tail_of_spectrum(M, E, task.xi, task.rank, task.square)
     norm = frobenius(E)
     used = norm * norm + error * (2.0 * norm + error)
     free = task.Z[:, task.penalised]

@@ -11,10 +11,12 @@ from sdl._measure_data import BLOCK_SUM, EPS, Array, frobenius
 
 # Rows of a product that are summed at a time: rounding errors of a sum of n terms then
 # grow with BLOCK + n / BLOCK instead of n (Higham, 2002, section 4.2).
-BLOCK = 256
+BLOCK = 1024
 
 
-def tail_of_spectrum(M: Any, E: Array, xi: float, rank: int) -> tuple[float, float]:
+def tail_of_spectrum(
+    M: Any, E: Array, xi: float, rank: int, square: float | None = None
+) -> tuple[float, float]:
     """Bound ``sum_{j>r} lambda_j(xi M'M + E'E)`` from below.
 
     Parameters
@@ -27,6 +29,8 @@ def tail_of_spectrum(M: Any, E: Array, xi: float, rank: int) -> tuple[float, flo
         Weight of the data.
     rank : int
         Number r of eigenvalues left out.
+    square : float, optional
+        ``|M|^2`` by :func:`frobenius`, where it is known already.
 
     Returns
     -------
@@ -50,7 +54,8 @@ def tail_of_spectrum(M: Any, E: Array, xi: float, rank: int) -> tuple[float, flo
         return math.nan, math.nan
     m = len(S)
     values = eigvalsh(S, check_finite=False)
-    square = xi * frobenius(M) ** 2 + frobenius(E) ** 2
+    square = frobenius(M) ** 2 if square is None else square
+    square = xi * square + frobenius(E) ** 2
     error = (terms + 12) * EPS * square + (m + 10) * EPS * max(float(values[-1]), 0.0)
     small, large = values[: m - rank], values[m - rank :]
     by_trace = square * (1.0 - 2 * BLOCK_SUM * EPS) - math.fsum(large) - rank * error

@@ -94,20 +94,30 @@ def check_constraints(factors: Factors, parameters: Mapping[str, Parameter]) -> 
             raise CertificateError(f"{name}={limit:g} is exceeded.")
 
 
+def products(task: Problem, W: Array) -> Array:
+    """Return ``X W``; BLAS multiplies a few rows by a long matrix fastest."""
+    return np.asarray((W.T @ task.X.T).T)
+
+
 def stationarity(
-    task: Problem, factors: Factors, parameters: Mapping[str, Parameter]
+    task: Problem,
+    factors: Factors,
+    parameters: Mapping[str, Parameter],
+    XW: Array | None = None,
 ) -> float:
     """Return ``max |theta - prox(theta - grad)|_inf`` over the four blocks.
 
     Without penalties or bounds of single factors, F does not change when an atom is
     scaled and its codes and coefficients inversely; the residual is then taken at
-    atoms of norm 1.
+    atoms of norm 1. XW saves the product ``X W`` where it is known already.
     """
     value = {name: float(parameters.get(name, 0.0)) for name in (*_PENALTIES, *_BOUNDS)}
     W, H, beta, Gamma = factors.W, factors.H, factors.beta, factors.Gamma
     if not any(value.values()):
+        norms = np.linalg.norm(W, axis=0)
         W, H, beta = unit_atoms(task.model, W, H, beta)
-    gradients = gradient(task, W, H, beta, Gamma)
+        XW = None if XW is None else XW / np.where(norms > 0, norms, 1.0)
+    gradients = gradient(task, W, H, beta, Gamma, XW)
     gradients["W"] += value["l2_W"] * W
     gradients["H"] += value["l2_H"] * H
     gradients["beta"] += value["l2_beta"] * beta
@@ -140,15 +150,21 @@ def unit_atoms(
 
 
 def gradient(
-    task: Problem, W: Array, H: Array, beta: Array, Gamma: Array
+    task: Problem,
+    W: Array,
+    H: Array,
+    beta: Array,
+    Gamma: Array,
+    XW: Array | None = None,
 ) -> dict[str, Array]:
     """Return the gradient of the smooth part of F, block by block."""
     v = task.v[:, None]
     weighted = v * H
     if task.mask is None:
-        XtH = np.asarray(task.X.T @ weighted)
-        grad_W = 2.0 * task.xi * (W @ (H.T @ weighted) - XtH)
-        grad_H = 2.0 * task.xi * v * (H @ (W.T @ W) - task.X @ W)
+        XW = products(task, W) if XW is None else XW
+        HtX = np.asarray(weighted.T @ task.X)
+        grad_W = 2.0 * task.xi * (W @ (H.T @ weighted) - HtX.T)
+        grad_H = 2.0 * task.xi * v * (H @ (W.T @ W) - XW)
     else:
         residual = np.where(task.mask, 0.0, H @ W.T - task.X)
         grad_W = 2.0 * task.xi * (residual.T @ weighted)

@@ -20,6 +20,7 @@ from farkas.parallel import seed_sequence
 from sdl._measure_stationarity import label_residual, prox
 from sdl.block_head import solve_head
 from sdl.blocks import Blocks, Radius
+from sdl.coordinate import CoordinateBlocks, has_coordinates
 from sdl.driver import Outcome, Settings, collect, drive, history_of
 from sdl.encoding import reconstruct
 from sdl.formulation import Formulation, formulate
@@ -212,9 +213,11 @@ def solve_blocks(
             _identity(form) if full_dim else start(form, int(seed.generate_state(1)[0]))
         )
     _check_start(form, x0)
+    plain = radius is None and batch_size is None and not full_dim
+    kind = CoordinateBlocks if plain and has_coordinates(form) else Blocks
     outcome: Outcome | None = None
     for _ in range(_OUTER if estimate_xi else 1):
-        iteration = Blocks(form, x0, limit, batch_size, rng, frozen=full_dim)
+        iteration = kind(form, x0, limit, batch_size, rng, full_dim)
         history = None
         if outcome is not None:  # one history over all values of xi
             iteration.nit, history = outcome.iteration.nit, outcome.history

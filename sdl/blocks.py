@@ -24,7 +24,7 @@ from sdl._measure_stationarity import (
 )
 from sdl.block_head import solve_head
 from sdl.box import minimise_in_box
-from sdl.formulation import BOUNDS, Formulation
+from sdl.formulation import BOUNDS, PENALTIES, Formulation
 from sdl.hals import Sweeps
 from sdl.polish import can_polish, polish
 
@@ -38,8 +38,6 @@ ATOM_STEPS = 3
 HEAD_STEPS = 3
 # Proximal gradient steps on atoms with a bound or a nonsmooth penalty.
 PROX_STEPS = 5
-# Relative decrease of an iteration from which all blocks are stepped at once too.
-SLOW = 1e-4
 # An iteration that lowers the objective by less than this share counts as idle.
 IDLE, PATIENCE = 1e-12, 3
 
@@ -78,9 +76,9 @@ class Blocks:
         self.beta, self.Gamma = factors["beta"].copy(), factors["Gamma"].copy()
         self.X = self._filled()
         self.square = self._square()
-        self.rescalable = not any(
-            form.value(name) for name in (*BOUNDS, "l1_H", "l1_W", "l2_H", "l2_W")
-        )
+        self.rescalable = not any(form.value(name) for name in (*BOUNDS, *PENALTIES))
+        whole = batch_size is None and math.isinf(radius.c) and not frozen
+        self.polished = whole and self.task.mask is None and can_polish(form)
         self.scale = 1.0 + zero_objective(self.task)
         self.nit, self.idle = 0, 0
         self.kkt, self.tau, self.lower = math.nan, math.nan, -math.inf
@@ -91,7 +89,8 @@ class Blocks:
 
     # What the driver asks for.
 
-    check_every = 10
+    check_every = 10  # iterations between two first-order residuals
+    slow = 1e-4  # relative decrease from which all blocks are stepped at once too
 
     @property
     def gap(self) -> float:
@@ -116,7 +115,8 @@ class Blocks:
         W, H, beta = self.W, self.H, self.beta
         if self.rescalable and not self.frozen:
             W, H, beta = unit_atoms(self.task.model, W, H, beta)
-        return {"W": W.copy(), "H": H.copy(), "beta": beta.copy(), "Gamma": self.Gamma}
+        factors = {"W": W, "H": H, "beta": beta, "Gamma": self.Gamma}
+        return {name: factor.copy() for name, factor in factors.items()}
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to continue."""
@@ -159,9 +159,7 @@ class Blocks:
     @property
     def _slow(self) -> bool:
         """Whether it is time for steps on all blocks at once."""
-        whole = self.batch_size is None and math.isinf(self.radius.c)
-        able = whole and self.task.mask is None and not self.frozen
-        return able and can_polish(self.form) and self.fall <= SLOW * self.objective
+        return self.polished and self.fall <= self.slow * self.objective
 
     def _polish(self) -> None:
         point = {"W": self.W, "H": self.H, "beta": self.beta, "Gamma": self.Gamma}
@@ -169,8 +167,12 @@ class Blocks:
         XW = np.asarray(self.X @ x["W"])
         value = self.value(x["W"], x["H"], x["beta"], x["Gamma"], XW)
         if value <= self.objective:
-            self.W, self.H, self.XW = prepare(x["W"]), prepare(x["H"]), XW
-            self.beta, self.Gamma, self.objective = x["beta"], x["Gamma"], value
+            self._take(x, XW, value)
+
+    def _take(self, x: dict[str, Array], XW: Array, value: float) -> None:
+        """Move to factors whose products and value are known."""
+        self.W, self.H, self.XW = prepare(x["W"]), prepare(x["H"]), XW
+        self.beta, self.Gamma, self.objective = x["beta"], x["Gamma"], value
 
     def _step(self, name: str, new: Array) -> bool:
         """Take a new W or H, shortened by the radius, if it lowers the objective."""

@@ -7,12 +7,14 @@ A method offers ``advance()``, ``bound()``, ``objective``, ``lower``, ``nit`` an
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
+from sklearn.exceptions import ConvergenceWarning
 
 from farkas.base import check_number
 from farkas.certificate import Certificate
@@ -232,6 +234,13 @@ def collect(
     else:
         point = Factors(**factors)
         value, label_loss, reconstruction = objective(form.task, point, form.parameters)
+    if separated(form, factors):
+        warnings.warn(
+            "alpha=0 and the scores separate the classes: no weights minimise the "
+            "label loss, they grow without bound; set alpha > 0.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
     gap = value - lower
     relative = max(gap, 0.0) / abs(value) if value else 0.0
     return make_result(
@@ -254,6 +263,35 @@ def collect(
         formulation=form,
         **extra,
     )
+
+
+def separated(form: Formulation, factors: dict[str, Array]) -> bool:
+    """Tell whether longer class weights would lower the label loss for ever.
+
+    Parameters
+    ----------
+    form : Formulation
+        The problem.
+    factors : dict
+        ``W``, ``H``, ``beta``, ``Gamma``.
+
+    Returns
+    -------
+    bool
+        True if nothing holds the weights, and every row's own class has the largest
+        score.
+    """
+    task = form.task
+    held = task.nu > 0 or task.penalised.any()
+    if held or form.value("l2_beta") or form.value("max_coef_norm"):
+        return False
+    A = factors["beta"]
+    D = task.X @ (factors["W"] @ A) if task.model == "filter" else factors["H"] @ A
+    D = np.asarray(D) + task.Z @ factors["Gamma"]
+    scores = np.hstack([np.zeros((len(D), 1)), D])
+    own = np.hstack([1.0 - task.Y.sum(axis=1, keepdims=True), task.Y]) > 0
+    best = np.max(np.where(own, -np.inf, scores), axis=1)
+    return bool(np.all(scores[own] > best))
 
 
 _ENDED_EARLY = (Status.STALLED, Status.MAX_ITER, Status.MAX_TIME)

@@ -123,34 +123,10 @@ def formulate(
 
     Parameters
     ----------
-    X : array-like or sparse matrix of shape (n, p)
-        Data.
-    Y : array-like of shape (n,) or (n, K)
-        Labels, or their one-hot code without the baseline class.
-    r : int
-        Rank. Beyond ``min(n, p)`` it is capped with a warning.
-    Z : array-like of shape (n, q), optional
-        Covariates.
-    sample_weight : array-like of shape (n,), optional
-        Weights of both losses.
-    model : {"filter", "feature"}, default="filter"
-        What the classifier sees: ``X W`` or the codes H.
-    xi : float, default=1.0
-        Weight of the reconstruction.
-    alpha : float, default=1.0
-        Ridge of the class weights.
-    alpha_covariates : float, optional
-        Ridge of the covariates; default: `alpha`.
-    fit_intercept : bool, default=True
-        Whether to add an unpenalised column of ones.
-    class_weight : None, "balanced" or dict, default=None
-        Weights of the label losses.
-    baseline : int, default=0
-        Index of the class without a score of its own.
-    nonnegative : {False, True, "W", "H"}, default=False
-        Which factors are nonnegative.
-    missing : {"error", "impute"}, default="error"
-        Whether NaN in X is an error or a missing entry.
+    X, Y, r, Z, sample_weight, model, xi, alpha, alpha_covariates : object
+        As in :func:`sdl.bcd`, and so are `fit_intercept`, `class_weight`, `baseline`,
+        `nonnegative` and `missing`. A rank beyond ``min(n, p)`` is capped, with a
+        warning.
     covariate_columns : array-like of int, optional
         Columns of X that are covariates.
     cap : bool, default=True

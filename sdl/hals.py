@@ -48,16 +48,16 @@ class Sweeps:
 
     def __call__(self, H: Array, L: Array, sweeps: int) -> float:
         """Sweep over H (n, r) in place with linear terms L; return the last change."""
-        C = np.zeros_like(self.T) if self.C is None else self.C
-        b = np.zeros_like(self.a) if self.b is None else self.b
-        arrays = (prepare(part) for part in (L, self.T, self.a, C, b))
-        L, T, a, C, b = arrays
-        return float(
-            hals_sweeps(  # type: ignore[no-untyped-call]
-                H, L, T, a, C, b, float(self.l1), float(self.l2),
-                bool(self.nonnegative), int(sweeps),
-            )
+        C = self.T if self.C is None or self.b is None else self.C
+        b = np.empty(0) if self.C is None or self.b is None else self.b
+        rows = prepare(H.T)
+        L, T, a, C, b = (prepare(part) for part in (L.T, self.T, self.a, C, b))
+        change = hals_sweeps(  # type: ignore[no-untyped-call]
+            rows, L, T, a, C, b, float(self.l1), float(self.l2),
+            bool(self.nonnegative), int(sweeps),
         )  # fmt: skip
+        H[:] = rows.T
+        return float(change)
 
 
 def factor_start(X: Any, rank: int, signs: str, seed: int) -> tuple[Array, Array]:

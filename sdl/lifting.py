@@ -81,8 +81,10 @@ class DenseFilter:
 
     def features(self, Q: Array) -> Any:
         """Return the features (n, r) that the head sees."""
-        Q = self.V @ Q if self.rotate else Q
-        return self.X @ to_device(Q, self.xp, self.device)
+        Q = to_device(self.V @ Q if self.rotate else Q, self.xp, self.device)
+        flip = self.xp.matrix_transpose
+        # BLAS multiplies a few rows by a long matrix faster than the transpose of it.
+        return flip(flip(Q) @ flip(self.X))
 
     def pull(self, alpha: Any) -> Array:
         """Return the label part of ``-dF/dA``, here ``X'alpha``."""

@@ -1,9 +1,10 @@
 """Low-rank projected gradient descent with long steps and an exact head.
 
 Rank does not change when the A block of the lifted matrix is rescaled, so A and B may
-have different steps: B takes the exact one, which lands on X, and A a step tau that is
-doubled and shortened by the decrease that its model promises. A step of 1/nu is fixed
-exactly where the duality gap is zero, so that the loop stops by proof.
+have different steps: B takes the exact one, which lands on X, and A a step tau by the
+rule of Barzilai and Borwein (1988), shortened until the objective falls by a share of
+what its model promises. A step of 1/nu is fixed exactly where the duality gap is zero,
+so that the loop stops by proof.
 """
 
 import dataclasses
@@ -24,18 +25,18 @@ Array = NDArray[np.float64]
 
 # Share of the model's decrease that a step must reach (Armijo's usual constant).
 SUFFICIENT = 1e-4
-# First step of A, times 1/nu, and how steps grow and shrink (measured on tables and
-# images: fewest trial points).
-FIRST_STEP = 1.0
-LONGER, SHORTER = 2.0, 8.0
-# How often a step as long as one that was refused is avoided.
-WARY = 2
+# First step of A, times 1/nu; how a step grows where there is no curvature, and shrinks
+# once it is refused (measured on tables and images: fewest trial points).
+FIRST_STEP, LONGER, SHORTER = 1.0, 4.0, 8.0
 # Newton steps of the head at a trial point.
 HEAD_STEPS = 6
 # The head is left alone once it would gain this share of what the step promises.
 HEAD_SHARE = 1e-3
 # Relative decrease that counts as none, and how often in a row.
 STAGNATION, PATIENCE = 1e-13, 5
+# Without a ridge: the longest step over the shortest, the share of the label loss at
+# zero from which labels count as separated, and a decrease that is none from there on.
+FREE, SEPARATED, ENOUGH = 1e8, 1e-6, 1e-6
 
 
 @dataclasses.dataclass
@@ -59,8 +60,6 @@ class LongSteps:
     eigengap: float = math.nan
     nit: int = 0
     idle: int = 0  # iterations in a row without progress
-    refused: float = math.inf  # step that was refused last
-    wary: int = 0  # how often such a step is avoided before it is tried again
     _pulled: tuple[HeadPoint, Array] | None = None
 
     @classmethod
@@ -109,7 +108,7 @@ class LongSteps:
         """Take one step; return False at a point that is stationary to rounding."""
         space, task = self.space, self.task
         shortest = 1.0 / self.lipschitz(space, task)
-        longest = 1.0 / task.nu if task.nu > 0 else math.inf
+        longest = 1.0 / task.nu if task.nu > 0 else FREE * shortest
         A = self.Q @ self.point.beta
         pull = self._pull()
         while True:
@@ -134,14 +133,16 @@ class LongSteps:
                 break
             if self.tau <= shortest:
                 return False
-            self.refused, self.wary = tau, WARY
             self.tau = max(tau / SHORTER, shortest)
         self._accept(new.Q, point, features, seen, A, tau)
         self.eigengap = new.gap
-        self.tau = min(LONGER * tau, longest)
-        if self.wary and self.tau >= self.refused:  # it would be refused again
-            self.wary -= 1
-            self.tau = max(self.tau / SHORTER, shortest)
+        bend = self.Q @ self.point.beta - A
+        change = task.nu * bend - (self._pull() - pull)
+        curved = float(np.sum(bend * change))
+        if curved > 0.0:  # Barzilai and Borwein's second rule
+            self.tau = max(curved / float(np.sum(change * change)), shortest)
+        else:
+            self.tau = min(LONGER * tau, longest)
         return self.idle < PATIENCE
 
     def _falls(self, point: HeadPoint, Q: Array, promised: float) -> bool:
@@ -189,13 +190,21 @@ class LongSteps:
         self.mapping = float(
             np.hypot(step, 2.0 * self.task.xi * self.space.moved(self.Q, Q))
         )
-        small = self.objective - objective <= STAGNATION * abs(self.objective)
+        least = ENOUGH if self._runs_away(point) else STAGNATION
+        small = self.objective - objective <= least * abs(self.objective)
         self.idle = self.idle + 1 if small else 0
         # A checkpoint restores C order, on which the last bits of products depend.
         self.Q, self.features = np.ascontiguousarray(Q), features
         self.point = point
         self.objective = objective
         self.nit += 1
+
+    def _runs_away(self, point: HeadPoint) -> bool:
+        """Whether nothing holds the weights of labels that are separated already."""
+        if self.task.nu > 0:
+            return False
+        zero = math.log1p(self.task.Y.shape[1]) * float(self.task.omega.sum())
+        return point.label_loss <= SEPARATED * zero
 
     def _pull(self) -> Array:
         """Return the label part of ``-dF/dA`` at the present point, computed once."""
@@ -251,7 +260,6 @@ class LongSteps:
             "Q": self.Q, "beta": self.point.beta, "Gamma": self.point.Gamma,
             "tau": self.tau, "lower": self.lower, "dual": dual, "nit": self.nit,
             "idle": self.idle, "mapping": self.mapping,
-            "refused": self.refused, "wary": self.wary,
         }  # fmt: skip
 
     @classmethod
@@ -269,7 +277,6 @@ class LongSteps:
         self.objective = self._objective(point, Q)
         self.nit, self.idle = int(state["nit"]), int(state["idle"])
         self.mapping = float(state["mapping"])
-        self.refused, self.wary = float(state["refused"]), int(state["wary"])
         if math.isfinite(state["lower"]):
             self.lower, self.dual = float(state["lower"]), state["dual"]
         return self

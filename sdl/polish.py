@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sdl._measure import label_losses
 from sdl._measure_data import Problem
-from sdl._measure_stationarity import gradient
+from sdl._measure_stationarity import gradient, products
 from sdl.box import minimise_in_box
 from sdl.formulation import BOUNDS, Formulation
 
@@ -91,7 +91,8 @@ def _value_and_slope(
     task: Problem, form: Formulation, x: dict[str, Array]
 ) -> tuple[float, dict[str, Array]]:
     W, H, beta, Gamma = x["W"], x["H"], x["beta"], x["Gamma"]
-    slopes = gradient(task, W, H, beta, Gamma)
+    XW = products(task, W)
+    slopes = gradient(task, W, H, beta, Gamma, XW)
     weight: Any = 1.0
     if task.model == "filter":
         A = W @ beta
@@ -102,7 +103,7 @@ def _value_and_slope(
     weighted = task.v[:, None] * H
     # <V(HW'-X), HW'> from the gradient of the codes, and the rest of |X - HW'|^2
     inner = float(np.sum((weighted.T @ H) * (W.T @ W)))
-    cross = float(np.sum(weighted * (task.X @ W)))
+    cross = float(np.sum(weighted * XW))
     f = task.xi * (task.square - 2.0 * cross + inner)
     f += float(task.omega @ label_losses(D, task.Y))
     f += 0.5 * task.nu * float(np.sum(weight * A * A))

@@ -54,7 +54,7 @@ rows = pca[0].inverse_transform(pca[0].transform(B))
 left.plot(np.sum((B - rows) ** 2) / size, pca.score(B, b), "s", color="tab:orange",
           label="PCA + LR")  # fmt: skip
 left.set_ylabel("accuracy")
-left.legend(frameon=False, loc="lower right")
+left.legend(frameon=False, loc="center right")
 plot_scores(models[2], B, b, ax=right)
 
 for model in models:

@@ -99,6 +99,22 @@ def test_it_never_ends_above_nmf_and_logistic_regression(digits):
     assert bcd(X, y, 4, nonnegative=True).fun <= begun * (1 + 1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:alpha=0 and the scores separate")
+@pytest.mark.parametrize(
+    ("alpha", "best"), [(0.0, 615.354), (0.1, 620.494), (1.0, 634.958)]
+)
+def test_nonnegative_digits_reach_the_best_known_values(alpha, best):
+    X, y = load_digits(return_X_y=True)
+    kept = (y == 2) | (y == 5)
+    X, y = X[kept] / 16, (y[kept] == 5).astype(int)
+    result = bcd(X, y, 5, nonnegative=True, alpha=alpha, random_state=0)
+    assert result.fun == pytest.approx(best, rel=2e-6)
+    if alpha == 0:  # the published reference, 615, is without a ridge
+        assert result.fun <= 1.02 * 615
+    else:
+        assert result.status is Status.CONVERGED
+
+
 def test_without_labels_it_is_nmf(digits):
     # a huge ridge silences the labels
     X, y = digits

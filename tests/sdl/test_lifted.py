@@ -1,19 +1,21 @@
 """The lifted solver against published numbers, limits, symmetries and peers."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
 
 import farkas
 from farkas import Checkpoint, Guarantee, Status
 from farkas.checkpoint import load
-from sdl import lpgd
+from sdl import bcd, lpgd
 from sdl.driver import Settings
 from sdl.formulation import formulate
 from sdl.lifted import solve_lifted
@@ -378,6 +380,29 @@ def test_without_a_ridge_the_claim_is_local_and_the_sandwich_bounds():
     assert result.lower_bound >= squares[3:].sum() * (1 - 1e-9)
     assert result.lower_bound <= result.fun
     farkas.verify(result, X, y).check()
+
+
+@pytest.mark.filterwarnings("ignore:alpha=0 leaves no duality gap")
+@pytest.mark.parametrize("model", ["filter", "feature"])
+def test_separable_labels_without_a_ridge_are_named(model):
+    X = np.random.default_rng(0).standard_normal((40, 6))
+    y = (X[:, 0] > 0).astype(int) + (X[:, 0] > 1)
+    with pytest.warns(ConvergenceWarning, match="separate the classes"):
+        result = lpgd(X, y, 3, model=model, alpha=0.0, baseline=1)
+    assert result.status is not Status.CONVERGED
+    assert all(np.isfinite(block).all() for block in result.x.values())
+    farkas.verify(result, X, y).check()
+
+
+def test_labels_that_overlap_or_are_held_are_not_called_separable():
+    X, y = digits()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        warnings.simplefilter("ignore", UserWarning)  # alpha=0
+        overlapping = np.random.default_rng(0).permutation(y)
+        lpgd(X, overlapping, 3, alpha=0.0, max_iter=20)
+        lpgd(X, y, 3, alpha=1e-3, max_iter=20)
+        bcd(X, y, 3, alpha=0.0, max_coef_norm=1.0, max_iter=20)
 
 
 def test_a_callback_and_ctrl_c_lose_nothing():

@@ -21,6 +21,7 @@ from sdl._measure import (
 from sdl._measure_data import problem_of
 from sdl._measure_spectrum import gram, tail_of_spectrum
 from sdl._measure_stationarity import Factors, gradient, prox, stationarity
+from sdl.formulation import formulate
 
 X = np.array(
     [[1, 0, 2], [0, 1, 1], [2, 1, 0], [1, 1, 1],
@@ -634,3 +635,20 @@ def test_a_negative_gap_is_an_error(monkeypatch):
             "sdl.dictionary_covariates/1", (X, Y, C), witness_at(), PARAMETERS,
             tolerance=1e-6,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9])
+def test_large_residuals_come_from_products_if_these_are_accurate(monkeypatch, scale):
+    rng = np.random.default_rng(0)
+    W, H = rng.standard_normal((6, 2)), rng.standard_normal((40, 2))
+    X = H @ W.T + scale * rng.standard_normal((40, 6))
+    form = formulate(X, np.arange(40) % 2, 2, sample_weight=rng.random(40) + 0.5)
+    factors = Factors(W, H, rng.standard_normal((2, 1)), np.zeros((1, 1)))
+    value, _, relative = objective(form.task, factors, form.parameters)
+    monkeypatch.setattr("sdl._measure.LARGE", 0)
+    for XW in (None, X @ W):
+        again, _, other = objective(form.task, factors, form.parameters, XW)
+        assert again == pytest.approx(value, rel=1e-8)
+        # a residual near rounding is formed as before
+        assert other == pytest.approx(relative, rel=1e-8)
+        assert (again == value) == (scale < 1e-6)
