@@ -13,6 +13,7 @@ import time
 import tracemalloc
 import warnings
 from pathlib import Path
+from unittest import mock
 
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 os.environ.update(THREADS)  # before NumPy is loaded
@@ -163,9 +164,9 @@ def kernels():
     states = np.ascontiguousarray((simulator.planes[0] + 1j * simulator.planes[1]).T)
     rows = rng.standard_normal((d, r)) + 1j * rng.standard_normal((d, r))
     ours = gemm = np.inf
-    for _ in range(2 * REPEATS):
-        ours = min(ours, cpu(gradient, number=100))
-        gemm = min(gemm, cpu(lambda: states @ rows, number=100))
+    for _ in range(8 * REPEATS):  # in turn
+        ours = min(ours, cpu(gradient, number=20))
+        gemm = min(gemm, cpu(lambda: states @ rows, number=20))
     forward = cpu(lambda: simulator.outputs(theta), number=200)
     found = [
         row("loss + gradient, n=5, N=800", ours, "GEMM 800 x 32 x 16", gemm, "<= 4"),
@@ -292,29 +293,16 @@ def end_to_end():
             certify=False,
         ).fit(X, y)
 
+    whole = apart = peer = np.inf
+    for _ in range(3):  # in turn
+        begun = time.process_time()
+        vqc = theirs()
+        peer = min(peer, time.process_time() - begun)
+        whole = min(whole, cpu(ours, repeats=4 * REPEATS))
+        apart = min(apart, *(apart_from_scipy(ours) for _ in range(4 * REPEATS)))
     model = ours()
-    whole = cpu(ours, repeats=6 * REPEATS)  # short: the best of many
-    begun = time.process_time()
-    vqc = theirs()
-    peer = time.process_time() - begun
     p = np.asarray(vqc.neural_network.forward(X, vqc.weights))
     peer_loss = -np.log(p[np.arange(N), y]).mean()
-
-    # SciPy's own share: the same trust-region run on a function that costs nothing.
-    P = len(start) - len(model.idle_parameters_)
-
-    def nothing(x):
-        return float(x @ x)
-
-    own = cpu(
-        lambda: minimize(
-            nothing,
-            np.ones(P),
-            method="COBYLA",
-            options={"maxiter": budget, "rhobeg": 1.0, "tol": 1e-4},
-        ),
-        repeats=6 * REPEATS,
-    )
     aqgd = VariationalQuantumClassifier(optimizer="aqgd", max_iter=100, random_state=0)
     A, a, _ = setting(5, 800, 3)
     return [
@@ -327,7 +315,7 @@ def end_to_end():
         ),
         row(
             "the same without SciPy's COBYLA",
-            max(whole - own, 1e-9),
+            apart,
             "VQC",
             peer,
             ">= 1000",
@@ -340,6 +328,31 @@ def end_to_end():
             "< 0.5 s",
         ),
     ]
+
+
+def apart_from_scipy(fit):
+    """Return the process time of a fit without what SciPy's COBYLA itself takes."""
+    inside = 0.0
+
+    def watched(fun, *args, **options):
+        nonlocal inside
+
+        def timed(x):
+            nonlocal inside
+            begun = time.process_time()
+            value = fun(x)
+            inside -= time.process_time() - begun
+            return value
+
+        begun = time.process_time()
+        found = minimize(timed, *args, **options)
+        inside += time.process_time() - begun
+        return found
+
+    with mock.patch("quantum.optimizers.cobyla.minimize", watched):
+        begun = time.process_time()
+        fit()
+        return time.process_time() - begun - inside
 
 
 def large():
@@ -355,7 +368,7 @@ def large():
     )
     # States of 3 MB share the cache with whatever else runs: more turns, interleaved.
     forward = gradient = np.inf
-    for _ in range(2 * REPEATS):
+    for _ in range(8 * REPEATS):
         forward = min(forward, cpu(lambda: forced.outputs(theta), repeats=2))
         spent = cpu(lambda: simulator.value_and_gradient(theta, LOSS, y, s), repeats=2)
         gradient = min(gradient, spent)

@@ -121,8 +121,7 @@ class _Reader:
                 self._add(part, qubits, angle, place)
         elif len(qubits) <= 3 and not _free(gate):
             self._unitary(gate, qubits, place)
-        elif depth > 0 and getattr(gate, "definition", None) is not None:
-            inner = gate.definition
+        elif depth > 0 and (inner := _definition(gate, place)) is not None:
             wires = dict(zip(inner.qubits, qubits, strict=True))
             for instruction in inner.data:
                 if instruction.clbits:
@@ -151,7 +150,10 @@ class _Reader:
         elif any(p in self.weights for p in free):
             raise ValueError(f"{place} mixes features and weights in one angle.")
         else:
-            instructions = program_of(angle, self.features)
+            try:
+                instructions = program_of(angle, self.features)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
             key = tuple(instructions)
             program = self.seen.setdefault(key, len(self.programs))
             if program == len(self.programs):
@@ -207,6 +209,35 @@ class _Reader:
             tape=np.array(flat, dtype=float).reshape(-1, 2),
             starts=starts,
         )
+
+
+def _definition(gate: Any, place: str) -> Any:
+    """Return the circuit that a gate stands for, or None.
+
+    Raises
+    ------
+    ValueError
+        If the circuit is an approximation only.
+    """
+    from qiskit.exceptions import QiskitError
+
+    if gate.name == "PauliEvolution" and not _commute(gate.operator):
+        raise ValueError(
+            f"{place} evolves under terms that do not commute, which its definition "
+            "only approximates; use circuit.decompose() to choose that circuit."
+        )
+    try:
+        return getattr(gate, "definition", None)
+    except QiskitError:  # there is none before its parameters are bound
+        return None
+
+
+def _commute(operator: Any) -> bool:
+    from qiskit.quantum_info import SparsePauliOp
+
+    parts = operator if isinstance(operator, list) else [operator]
+    terms = SparsePauliOp.sum([SparsePauliOp(part) for part in parts]).paulis
+    return all(bool(terms.commutes(term).all()) for term in terms)
 
 
 def _free(gate: Any) -> bool:

@@ -77,7 +77,24 @@ class Encoding:
         return np.ascontiguousarray((planes[0] + 1j * planes[1]).T)
 
     def planes(self, X: Array) -> Array:
-        """Return real and imaginary parts (2, d, N) of the states."""
+        """Return real and imaginary parts (2, d, N) of the states.
+
+        Raises
+        ------
+        ValueError
+            If a row has no state.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            planes = self._planes(X)
+        finite = np.isfinite(planes).all(axis=(0, 1))
+        if not finite.all():
+            raise ValueError(
+                f"row {int(np.argmin(finite))} of X gives an angle that is not finite; "
+                "scale the features."
+            )
+        return planes
+
+    def _planes(self, X: Array) -> Array:
         if self.name in ("zz", "z"):
             return _phase_planes(X, self.name, self.reps, self.entanglement)
         if self.table is None:
@@ -140,6 +157,7 @@ def make_encoding(
     ValueError
         If the feature map is unknown, does not fit the data, or is too large.
     """
+    check_number("reps", reps, low=1, integer=True)
     m = n_features
     table = circuit = None
     if isinstance(feature_map, str):
@@ -176,9 +194,10 @@ def make_encoding(
         n = table.n
     if n_qubits is not None and n_qubits != n:
         check_number("n_qubits", n_qubits, low=1, integer=True)
+        either = f"{m} qubits or, as amplitudes, " if feature_map == "auto" else ""
         raise ValueError(
-            f"n_qubits={n_qubits!r}, but this feature map takes {n} qubits for {m} "
-            "features; leave n_qubits=None."
+            f"n_qubits={n_qubits!r}, but this feature map takes {either}{n} qubits for "
+            f"{m} features; leave n_qubits=None."
         )
     return Encoding(
         name=name,

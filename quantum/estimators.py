@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from farkas.base import CertifiedMixin, certified_fit
+from quantum.decisions import Decisions
 from quantum.encodings import feature_map_circuit
 from quantum.model import effect_matrix
 from quantum.primitives import full_circuit, without_live_handles
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 class VariationalQuantumClassifier(
-    VariationalFit, CertifiedMixin, ClassifierMixin, BaseEstimator
+    Decisions, VariationalFit, CertifiedMixin, ClassifierMixin, BaseEstimator
 ):
     """Variational quantum classifier with a proven floor under its loss.
 
@@ -53,7 +54,7 @@ class VariationalQuantumClassifier(
     interpret : str or callable, default=None
         Class of a bit string: "parity" (default for two classes), "majority", "modulo"
         (default for more), or a function of the integer.
-    observable : str or SparsePauliOp, default=None
+    observable : str, Pauli or SparsePauliOp, default=None
         Expectation value to use instead, for two classes: a Pauli word such as "ZZ", or
         a sum of words.
     loss : str, default="cross_entropy"
@@ -90,7 +91,8 @@ class VariationalQuantumClassifier(
     max_circuits_per_job : int, default=None
         Largest number of circuits in one job of the backend.
     readout_error : array-like of shape (n, 2, 2), default=None
-        Probability ``[q, i, j]`` of reading i on qubit q when j is true.
+        Probability ``[q, i, j]`` of reading i on qubit q when j is true. Like
+        ``depolarizing``, neither with an observable nor on a backend.
     depolarizing : float, default=0.0
         Weight of the uniform mixture.
     certify : {"full", "one_shot", "gradient", False}, default="full"
@@ -268,45 +270,11 @@ class VariationalQuantumClassifier(
         ------
         ValueError
             If a parameter or the data are out of range, or there is one class only.
+        KeyboardInterrupt
+            Passed on once the best weights so far and their certificate are stored.
         """
         self._fit(X, y, sample_weight)
         return self
-
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Return ``p_1 - 1/2``, the expectation value, or all class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Positive values favour the second of two classes.
-        """
-        outputs = self._outputs(X)
-        if self.model_.readout.is_observable:
-            return outputs[0]
-        P = self.model_.probabilities(outputs)
-        return P[:, 1] - 0.5 if P.shape[1] == 2 else P
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most likely class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels.
-        """
-        output = self.decision_function(X)
-        index = (output > 0).astype(int) if output.ndim == 1 else output.argmax(axis=1)
-        return self.classes_[index]
 
     @available_if(lambda self: self.observable is None)
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -322,8 +290,7 @@ class VariationalQuantumClassifier(
         ndarray of shape (n_samples, n_classes)
             Rows sum to one.
         """
-        outputs = self._outputs(X)
-        return self.model_.probabilities(outputs)
+        return self._decide(X)
 
     def observable_matrix(self) -> NDArray[np.complex128]:
         """Return the operator M whose expectation value is the second class.
@@ -375,14 +342,13 @@ class VariationalQuantumClassifier(
     def __getstate__(self) -> dict[str, Any]:
         return without_live_handles(super().__getstate__())
 
+    def _decide(self, X: ArrayLike) -> Array:
+        outputs = self._outputs(X)
+        if self.model_.readout.is_observable:
+            return outputs[0]
+        return self.model_.probabilities(outputs)
+
     def _outputs(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         return self._evaluate(X)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        # Angles wrap around: standardised blobs in three classes are no fair task for
-        # two qubits read modulo 3.
-        tags.classifier_tags.poor_score = True
-        return tags

@@ -48,6 +48,11 @@ def fidelity_kernel_matrix(
     -------
     ndarray of shape (N, M)
 
+    Raises
+    ------
+    ValueError
+        If the feature map does not fit the data, or Y has other features than X.
+
     Examples
     --------
     >>> from quantum import fidelity_kernel_matrix
@@ -58,6 +63,11 @@ def fidelity_kernel_matrix(
     B = A
     if Y is not None:
         B = encode(feature_map, Y, reps=reps, entanglement=entanglement)
+        if np.shape(X)[1] != np.shape(Y)[1]:
+            raise ValueError(
+                f"X has {np.shape(X)[1]} features, but Y has {np.shape(Y)[1]}; a "
+                "kernel compares rows of equal length."
+            )
     overlaps = A.conj() @ B.T
     K = np.minimum(overlaps.real**2 + overlaps.imag**2, 1.0)
     if Y is None:

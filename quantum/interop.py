@@ -144,9 +144,9 @@ def to_qiskit_vqc(model: Any, *, sampler: Any = None) -> Any:
     from qiskit_machine_learning.algorithms import VQC
     from qiskit_machine_learning.optimizers import OptimizerResult
 
+    _, _, _, interpret, K = _parts(model)
     if model.model_.reuploading:
         raise ValueError("a VQC has no re-uploading; use to_sampler_qnn.")
-    _, _, _, interpret, K = _parts(model)
     vqc = VQC(
         feature_map=model.feature_map_, ansatz=model.ansatz_, interpret=interpret,
         output_shape=K, initial_point=model.weights_, sampler=sampler,

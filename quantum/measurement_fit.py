@@ -21,6 +21,7 @@ from quantum.optimal import (
     measurement_witness,
     rounded_measurement,
 )
+from quantum.training import check_time
 from quantum.variational import final_status, labels_and_weights
 
 Array = NDArray[np.float64]
@@ -34,6 +35,7 @@ class MeasurementFit:
         check_number("alpha", self.alpha, low=0.0)
         check_number("tol", self.tol, low=0.0)
         check_number("max_iter", self.max_iter, low=1, integer=True)
+        check_time(self.max_time)
         check_number("feature_map_reps", self.feature_map_reps, low=1, integer=True)
         X, labels = validate_data(self, X, y, dtype=np.float64)
         classes, index, s, weighted = labels_and_weights(

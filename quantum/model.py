@@ -133,7 +133,10 @@ class CircuitModel:
             theta = rng.uniform(-np.pi, np.pi, self.table.n_parameters)
             _, g = simulator.value_and_gradient(theta, self.loss, y, s)
             largest = np.maximum(largest, np.abs(g))
-        return np.flatnonzero(found | (largest < _VANISHING))
+            idle = found | (largest < _VANISHING)
+            if np.array_equal(idle, found):  # no further one is left to doubt
+                break
+        return np.flatnonzero(idle)
 
 
 _PROBES, _VANISHING = 3, 1e-12

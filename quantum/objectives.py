@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -97,7 +98,11 @@ class Objective:
     def values(self, _: Any, points: list[Array]) -> list[float]:
         """Mean losses at several points at once; a map in the sense of SciPy."""
         thetas = np.array([self.weights(x) for x in points])
-        return [self.loss_of(P) for P in self.simulator.outputs_many(thetas)]
+        P = self.simulator.outputs_many(thetas)  # (T, C, N)
+        T, C, N = P.shape
+        flat = P.swapaxes(0, 1).reshape(C, T * N)
+        losses = self.model.loss.values(flat, np.tile(self.y, T)).reshape(T, N)
+        return [float(f) for f in losses @ self.s]
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Mean loss and its exact gradient by the live weights."""
@@ -254,15 +259,22 @@ class ShotSampler:
     def __init__(
         self, model: CircuitModel, X: Array, shots: int, rng: np.random.Generator
     ) -> None:
-        import dataclasses
-
         whole = dataclasses.replace(model, table=separated(model.table))
         self.model, self.simulator = model, whole.simulator(X)
         self.shots, self.rng, self.n_shots = shots, rng, 0
+        self.words = list(_words(whole, X)) if model.readout.is_observable else None
 
     def __call__(self, phis: Array) -> Array:
         """Return estimated outputs (T, C, N)."""
-        return estimates(self.counts(phis), self.model)
+        if self.words is None:
+            return estimates(self.counts(phis), self.model)
+        return sum(c * self._signs(word, phis) for c, word in self.words)
+
+    def _signs(self, word: Any, phis: Array) -> Array:
+        """Mean (T, 1, N) of the signs that shots of one Pauli word give."""
+        p = np.clip(0.5 + 0.5 * word.outputs_many(phis), 0.0, 1.0)
+        self.n_shots += self.shots * p.size
+        return 2.0 * self.rng.binomial(self.shots, p) / self.shots - 1.0
 
     def counts(self, phis: Array) -> Integers:
         """Return counted classes (T, N, K)."""
@@ -273,6 +285,14 @@ class ShotSampler:
         p /= p.sum(axis=2, keepdims=True)
         self.n_shots += self.shots * p.shape[0] * p.shape[1]
         return self.rng.multinomial(self.shots, p)
+
+
+def _words(model: CircuitModel, X: Array) -> Iterator[tuple[float, Any]]:
+    """Yield the coefficient and a simulator of each Pauli word of an observable."""
+    readout = model.readout
+    for word, c in zip(readout.paulis, readout.coefficients, strict=True):  # type: ignore[arg-type]
+        one = dataclasses.replace(readout, paulis=word[None], coefficients=np.ones(1))
+        yield float(c), dataclasses.replace(model, readout=one).simulator(X)
 
 
 def estimates(counts: Integers, model: CircuitModel) -> Array:

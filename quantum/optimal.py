@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
+from sklearn.utils.multiclass import check_classification_targets
 
 import farkas
 from farkas.base import check_choice, check_number
@@ -99,6 +100,8 @@ def optimal_measurement(
     check_number("tol", tol, low=0.0)
     check_number("alpha", alpha, low=0.0)
     check_number("max_iter", max_iter, low=1, integer=True)
+    if max_time is not None:
+        check_number("max_time", max_time, low=0.0)
     states = np.ascontiguousarray(states, dtype=complex)
     if states.ndim != 2 or not np.isfinite(states).all():
         raise ValueError("states must be a finite array of shape (N, d).")
@@ -110,6 +113,7 @@ def optimal_measurement(
     labels = np.asarray(y)
     if labels.shape != (len(states),):
         raise ValueError(f"y must have shape ({len(states)},), got {labels.shape}.")
+    check_classification_targets(labels)
     classes, index = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds {len(classes)} class(es); at least 2 are needed.")

@@ -10,13 +10,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from farkas.base import CertifiedMixin, certified_fit
+from quantum.decisions import Decisions
 from quantum.measurement_fit import MeasurementFit
 
 Array = NDArray[np.float64]
 
 
 class OptimalMeasurementClassifier(
-    MeasurementFit, CertifiedMixin, ClassifierMixin, BaseEstimator
+    Decisions, MeasurementFit, CertifiedMixin, ClassifierMixin, BaseEstimator
 ):
     """Classifier by the best measurement of encoded data, proven to be the best.
 
@@ -179,38 +180,7 @@ class OptimalMeasurementClassifier(
         X = validate_data(self, X, reset=False, dtype=np.float64)
         return self._probabilities(X)
 
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Return ``p_1 - 1/2``, or all class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Positive values favour the second of two classes.
-        """
-        P = self.predict_proba(X)
-        return P[:, 1] - 0.5 if P.shape[1] == 2 else P
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most likely class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels.
-        """
-        output = self.decision_function(X)
-        index = (output > 0).astype(int) if output.ndim == 1 else output.argmax(axis=1)
-        return self.classes_[index]
+    _decide = predict_proba
 
     def to_circuit(self) -> tuple[Any, float]:
         """Return a circuit that measures almost alike, and the loss that costs.
@@ -233,9 +203,3 @@ class OptimalMeasurementClassifier(
         """
         check_is_fitted(self)
         return self._circuit()
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        # Angles wrap around; see VariationalQuantumClassifier.
-        tags.classifier_tags.poor_score = True
-        return tags

@@ -30,6 +30,23 @@ class PrimitiveError(RuntimeError):
     """A job failed again and again; the cause is chained."""
 
 
+def check_backend(backend: Any, observable: Any) -> None:
+    """Refuse what is no primitive, or the wrong one of Qiskit's two kinds.
+
+    Raises
+    ------
+    TypeError
+        If it cannot run a circuit of this kind.
+    """
+    from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
+
+    wanted, other = "a V2 sampler", BaseEstimatorV2
+    if observable is not None:
+        wanted, other = "a V2 estimator, for an observable", BaseSamplerV2
+    if not callable(getattr(backend, "run", None)) or isinstance(backend, other):
+        raise TypeError(f"backend={backend!r} must be {wanted}.")
+
+
 class PrimitiveRunner:
     """Evaluates a circuit on a V2 sampler or estimator.
 

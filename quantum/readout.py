@@ -161,7 +161,7 @@ def observable_words(observable: Any, n: int) -> tuple[NDArray[np.int64], Array]
 
     Parameters
     ----------
-    observable : str or SparsePauliOp
+    observable : str, Pauli or SparsePauliOp
         A word such as ``"ZZI"`` (qubit 0 rightmost, as in Qiskit), or a sum of words.
     n : int
         Number of qubits.
@@ -177,8 +177,10 @@ def observable_words(observable: Any, n: int) -> tuple[NDArray[np.int64], Array]
     """
     if isinstance(observable, str):
         labels, coefficients = [observable], np.ones(1)
-    elif hasattr(observable, "to_list"):
-        pairs = observable.simplify().to_list()
+    elif hasattr(observable, "to_list") or hasattr(observable, "to_label"):
+        from qiskit.quantum_info import SparsePauliOp
+
+        pairs = SparsePauliOp(observable).simplify().to_list()  # a Pauli has one term
         labels = [label for label, _ in pairs]
         complex_ = np.array([c for _, c in pairs])
         if np.abs(complex_.imag).max() > 0:
@@ -186,8 +188,8 @@ def observable_words(observable: Any, n: int) -> tuple[NDArray[np.int64], Array]
         coefficients = complex_.real.copy()
     else:
         raise TypeError(
-            f"observable must be a str or a SparsePauliOp, got "
-            f"{type(observable).__name__}."
+            f"observable must be a str, a Pauli or a SparsePauliOp, got "
+            f"{type(observable).__name__}; a sum of words is one SparsePauliOp."
         )
     for label in labels:
         if len(label) != n or set(label) - set("IXYZ"):

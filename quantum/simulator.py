@@ -10,6 +10,7 @@ arXiv:2009.02823).
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ Integers = NDArray[np.int64]
 GEMM_ADVANTAGE = 8.0
 # Largest number of doubles that evaluations at many points hold at once: 512 MiB.
 _CHUNK = 2**26
+# From this many points on, products of amplitudes are worth being formed (measured).
+_MANY = 8
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -62,9 +65,11 @@ class Simulator:
         low = self.table.lowered
         self._ops, self._matrices = low.ops, low.matrices
         self._signs = low.transpose
-        trained = self.table.occurrences()
+        trained = self._trained = self.table.occurrences()
         self._parameters = self.table.gates[trained, 4]
         self._coefficients = self.table.angles[trained, 0]
+        self._fixed = self._signs * low.fixed
+        self._signed_coefficients = self._signs[trained] * self._coefficients
         # Rows with the same weight 0 need not be computed; of two complementary sets
         # of rows with weights 0 and 1 the smaller is taken.
         w = self.weights
@@ -122,8 +127,7 @@ class Simulator:
         self.nfev += 1
         if self.order == "rows":
             return self._read(self._project(self._transposed(self._signed(theta))))
-        planes = self._final(theta)
-        return self._read_planes(planes)
+        return self._read_planes(self._in_basis(self._final(theta)))
 
     def outputs_many(self, thetas: Array) -> Array:
         """Return the outputs (T, C, N) at several parameter vectors (T, P)."""
@@ -133,6 +137,8 @@ class Simulator:
         self.nfev += T
         r, N = len(self._rows), self.planes.shape[2]
         step = max(1, _CHUNK // max(1, 2 * r * max(N, 2 * self.planes.shape[1])))
+        if self._has_few_products(T):
+            return self._by_products(thetas, step)
         found = []
         for first in range(0, T, step):
             some = thetas[first : first + step]
@@ -142,6 +148,35 @@ class Simulator:
             A = self._tall @ np.concatenate(blocks, axis=1)
             found += [self._read(part) for part in np.split(A, len(some), axis=1)]
         return np.array(found)
+
+    def _has_few_products(self, T: int) -> bool:
+        """Tell whether d^2 products a sample beat 2d x 2r entries for T points."""
+        _, d, N = self.planes.shape
+        pays = d < 4 * len(self._rows) and T >= _MANY and N >= d
+        return self._rows_are_plain and pays and 4 * N * d * d <= _CHUNK
+
+    def _by_products(self, thetas: Array, step: int) -> Array:
+        """Return outputs as inner products ``p_i = <rho_i, W>`` of Hermitian matrices.
+
+        Real part plus imaginary part is a real matrix that holds all of a Hermitian
+        one, and keeps inner products if one of the two signs is turned.
+        """
+        found = []
+        for first in range(0, len(thetas), step):
+            some = thetas[first : first + step]
+            K = np.array([self._transposed(self._signed(theta)) for theta in some])
+            left = np.concatenate([K[:, 0], K[:, 1]], axis=2)
+            right = np.concatenate([K[:, 0] - K[:, 1], K[:, 0] + K[:, 1]], axis=2)
+            W = left @ right.swapaxes(1, 2)
+            found.append(W.reshape(len(K), -1) @ self._products)
+        return (self._offset + self._flip * np.concatenate(found))[:, None]
+
+    @functools.cached_property
+    def _products(self) -> Array:
+        """Real part less imaginary part of all ``psi_a conj(psi_b)``, (d^2, N)."""
+        u, v = self.planes
+        products = u[:, None] * (u + v) + v[:, None] * (v - u)
+        return products.reshape(-1, products.shape[-1])
 
     def value_and_gradient(
         self, theta: Array, loss: Loss, y: Integers, s: Array
@@ -187,11 +222,14 @@ class Simulator:
     def _by_states(self, theta: Array, top: Any) -> tuple[float, Array]:
         S = self._final(theta)
         T = self._in_basis(S)
-        value, w = top(self._read_planes(S, T))
         if self._rows_are_plain:
+            part = T[:, self._rows]
+            value, w = top(self._plain(part))
+            part *= self._flip * w[0]
             Y = np.zeros_like(T)
-            Y[:, self._rows] = T[:, self._rows] * (self._flip * w[0])
+            Y[:, self._rows] = part
         else:
+            value, w = top(self._read_planes(T))
             Y = T * (self.weights.T @ w)
         if self._basis is not None:
             Y = _multiply(self._basis.conj().T, Y)
@@ -208,13 +246,14 @@ class Simulator:
         return len(self._rows) < self.weights.shape[1]
 
     def _gather(self, slopes: Array) -> Array:
-        trained = self.table.occurrences()
-        weights = self._coefficients * slopes[trained]
+        weights = self._coefficients * slopes[self._trained]
         return np.bincount(self._parameters, weights, minlength=self.n_parameters)
 
     def _signed(self, theta: Array) -> Array:
         """Angles of the transposed gates."""
-        return self._signs * self.table.phis(theta)
+        signed = self._fixed.copy()
+        signed[self._trained] += self._signed_coefficients * theta[self._parameters]
+        return signed
 
     def _transposed(self, signed: Array) -> Array:
         """Transposed rows of the unitary (2, d, r) from the angles of its gates."""
@@ -252,13 +291,16 @@ class Simulator:
     def _in_basis(self, S: Array) -> Array:
         return S if self._basis is None else _multiply(self._basis, S)
 
-    def _read_planes(self, S: Array, T: Array | None = None) -> Array:
-        T = self._in_basis(S) if T is None else T
+    def _read_planes(self, T: Array) -> Array:
+        """Return the outputs (C, N) from states (2, d, N) in the basis of readout."""
         if self._rows_are_plain:
-            part = T[:, self._rows]
-            p = np.einsum("cjn,cjn->n", part, part)
-            return (self._offset + self._flip * p)[None]
+            return self._plain(T[:, self._rows])
         return self.weights @ (T[0] ** 2 + T[1] ** 2)
+
+    def _plain(self, part: Array) -> Array:
+        """Return the output (1, N) from the rows (2, r, N) that count."""
+        p = np.einsum("cjn,cjn->n", part, part)
+        return (self._offset + self._flip * p)[None]
 
 
 def _real_block(K: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from farkas.base import check_number
 from farkas.parallel import pmap
 from quantum.model import CircuitModel
 from quantum.objectives import Objective
@@ -19,7 +21,7 @@ from quantum.optimizers.aqgd import aqgd
 from quantum.optimizers.cobyla import cobyla
 from quantum.optimizers.qng import qng
 from quantum.optimizers.qnspsa import qnspsa
-from quantum.optimizers.quasi_newton import lbfgs, slsqp
+from quantum.optimizers.quasi_newton import quasi_newton
 from quantum.optimizers.sequential import circuit_frequencies, sequential
 from quantum.optimizers.spsa import spsa
 
@@ -27,8 +29,8 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 OPTIMIZERS: dict[str, Callable[..., OptimizeResult]] = {
-    "lbfgs": lbfgs,
-    "slsqp": slsqp,
+    "lbfgs": quasi_newton,
+    "slsqp": functools.partial(quasi_newton, method="SLSQP"),
     "adam": adam,
     "aqgd": aqgd,
     "qng": qng,
@@ -43,6 +45,8 @@ INITIALISATIONS = ("normal", "uniform", "small", "zeros", "identity_block")
 _WITH_GRADIENT = ("lbfgs", "slsqp", "adam", "aqgd", "qng")
 # Those for which ``tol`` is something else than a gradient: the default is theirs.
 _OWN_TOLERANCE = ("cobyla", "cobyqa", "spsa", "qnspsa")
+# What is no option: the problem itself.
+_GIVEN = {"fun", "x0", "args", "jac", "method"}
 
 
 def initial_weights(init: str, model: CircuitModel, rng: np.random.Generator) -> Array:
@@ -139,15 +143,55 @@ def train(
     OptimizeResult
         ``x`` holds all weights (P,); ``nfev`` sums over the starts.
     """
+    from joblib import effective_n_jobs
+
     one = functools.partial(_train_once, objective, settings, callback)
     jobs = list(zip(starts, seeds, strict=True))
     # A callback lives in this process.
-    results = pmap(one, jobs, n_jobs=n_jobs if callback is None else 1)
+    alone = len(jobs) == 1 or callback is not None or effective_n_jobs(n_jobs) == 1
+    results = _in_turn(one, jobs) if alone else pmap(one, jobs, n_jobs=n_jobs)
     best = min(results, key=lambda result: result.fun)
     best.nfev = sum(result.nfev for result in results)
     best.njev = sum(result.njev for result in results)
     best.restart_losses = np.array([result.fun for result in results])
     return best
+
+
+def _in_turn(
+    one: Callable[..., OptimizeResult], jobs: list[Any]
+) -> list[OptimizeResult]:
+    """Run all starts; an exception does not lose those that are done."""
+    done: list[OptimizeResult] = []
+    for job in jobs:
+        try:
+            done.append(one(job))
+        except BaseException as error:
+            partial = getattr(error, "partial_result", None)
+            if partial is not None:
+                best = min([*done, partial], key=lambda result: result.fun)
+                error.partial_result = best  # type: ignore[attr-defined]
+            raise
+    return done
+
+
+def check_time(max_time: Any) -> None:
+    """Raise an error unless ``max_time`` is None or a number of seconds."""
+    if max_time is not None:
+        check_number("max_time", max_time, low=0.0)
+
+
+def check_options(optimizer: str, options: dict[str, Any] | None) -> None:
+    """Raise ValueError if an optimizer does not know one of its options."""
+    if not options:
+        return
+    method = OPTIMIZERS[optimizer]
+    known = sorted(set(inspect.signature(method).parameters) - _GIVEN)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"optimizer_options has {unknown}, which optimizer={optimizer!r} does not "
+            f"take; it takes {known}."
+        )
 
 
 def _train_once(

@@ -29,13 +29,15 @@ from quantum.objectives import (
     SampledObjective,
     ShotSampler,
 )
-from quantum.primitives import PrimitiveRunner
+from quantum.primitives import PrimitiveRunner, check_backend
 from quantum.readout import Readout, class_table, observable_words
 from quantum.reuploading import reuploading_table
 from quantum.training import (
     INITIALISATIONS,
     OPTIMIZERS,
     Settings,
+    check_options,
+    check_time,
     initial_weights,
     train,
 )
@@ -67,35 +69,48 @@ class VariationalFit:
             )
         starts = self._starts(model, objective, first)
         callback = self._callbacks(X, y, model)
-        result = train(
-            objective, starts, seeds, self._settings(), callback=callback,
-            n_jobs=self.n_jobs,
-        )  # fmt: skip
+        interrupt = None
+        try:
+            result = train(
+                objective, starts, seeds, self._settings(), callback=callback,
+                n_jobs=self.n_jobs,
+            )  # fmt: skip
+        except KeyboardInterrupt as error:  # keep what there is, then let it through
+            interrupt = error
+            result = getattr(error, "partial_result", None)
+            if result is None or not np.isfinite(result.fun):
+                raise
         self.model_, self.n_qubits_ = model, model.n
         self.weights_, self.loss_ = result.x, result.fun
         self.loss_curve_ = result.history["objective"]
         self.nfev_, self.optimizer_result_ = result.nfev, result
         self.idle_parameters_ = objective.idle
         certificate = None
-        if self.backend is not None and model.n > MAX_SIMULATED:
+        if self.certify is False:
+            pass
+        elif self.backend is not None and model.n > MAX_SIMULATED:
             warnings.warn(
                 f"n={model.n} qubits exceed {MAX_SIMULATED}, up to which circuits on a "
                 "backend are simulated: there is no certificate; use certify=False.",
                 UserWarning,
                 stacklevel=4,
             )
-        elif self.certify is not False:
+        else:
             certificate = certify_circuit(
                 model, X, y, index, result.x, s / s.sum(), level=self.certify,
                 tolerance=self.tol, weighted=weighted,
                 scope="readout" if self.backend is None else "any",
-                counts=self._counts(objective, X, result.x),
+                counts=None if interrupt else self._counts(objective, X, result.x),
             )  # fmt: skip
         status, message = final_status(result, certificate)
+        if interrupt is not None:
+            status, message = Status.CALLBACK, "Interrupted by the user."
         self._record_fit(
             certificate=certificate, history=result.history, n_iter=result.nit,
             status=status, message=message,
         )  # fmt: skip
+        if interrupt is not None:
+            raise interrupt
 
     def _check_parameters(self: Any) -> None:
         check_device(self.device)
@@ -121,7 +136,23 @@ class VariationalFit:
                     "loss='cross_entropy' needs probabilities; with an observable use "
                     "one of 'squared', 'hinge', 'logistic'."
                 )
+            self._refuse_noise("an observable", "interpret=")
+        if self.backend is not None:
+            check_backend(self.backend, self.observable)
+            self._refuse_noise("a backend", "the noise model of the backend")
         check_choice("loss", self.loss, losses)
+        check_time(self.max_time)
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"callback={self.callback!r} must be callable.")
+        check_options(self.optimizer, self.optimizer_options)
+
+    def _refuse_noise(self: Any, beside: str, instead: str) -> None:
+        for name in ("depolarizing", "readout_error"):
+            value = getattr(self, name)
+            if value is not None and np.any(value):
+                raise ValueError(
+                    f"{name}={value!r} has no effect beside {beside}; use {instead}."
+                )
 
     def _build(self: Any, X: Array, n_classes: int) -> CircuitModel:
         feature_map = self.feature_map
@@ -274,7 +305,8 @@ def labels_and_weights(
     ValueError
         If a weight is negative, or fewer than two classes have any.
     """
-    check_classification_targets(labels)
+    if labels.dtype.kind not in "biuUS":  # integers and strings are classes anyway
+        check_classification_targets(labels)
     classes, index = np.unique(labels, return_inverse=True)
     s = np.ones(len(index))
     if sample_weight is not None:

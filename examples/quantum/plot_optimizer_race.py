@@ -43,9 +43,11 @@ for name, model in models.items():
 # %%
 # An evaluation with the exact gradient costs about three without.
 
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
 for ax, x in zip(axes, ("nfev", "elapsed"), strict=True):
-    plot_race(models, x=x, ax=ax)
+    plot_race(models, x=x, ax=ax).get_legend().remove()
+lines = axes[0].get_legend_handles_labels()
+fig.legend(*lines, loc="outside right center", frameon=False)
 
 # %%
 # Every fit carries its own certificate; here is the winner's.

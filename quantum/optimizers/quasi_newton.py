@@ -15,53 +15,12 @@ from quantum.optimizers.driver import Run, Stop, check_positive
 Array = NDArray[np.float64]
 
 
-def lbfgs(fun: Callable[..., Any], x0: ArrayLike, **options: Any) -> OptimizeResult:
-    """Minimise by L-BFGS-B until the gradient is at most ``tol``.
-
-    Parameters
-    ----------
-    fun : callable
-        ``fun(x, *args)``.
-    x0 : array-like of shape (P,)
-        Start; it is left unchanged.
-    **options : object
-        ``args``, ``jac`` (needed), ``maxiter=100``, ``tol=1e-6``, ``maxfev``,
-        ``max_time``, ``callback``, ``disp``, ``certify=True``.
-
-    Returns
-    -------
-    OptimizeResult
-        ``x`` is the best point seen.
-    """
-    return _scipy("L-BFGS-B", fun, x0, **options)
-
-
-def slsqp(fun: Callable[..., Any], x0: ArrayLike, **options: Any) -> OptimizeResult:
-    """Minimise by sequential least squares; options as in :func:`lbfgs`.
-
-    Parameters
-    ----------
-    fun : callable
-        ``fun(x, *args)``.
-    x0 : array-like of shape (P,)
-        Start; it is left unchanged.
-    **options : object
-        See :func:`lbfgs`.
-
-    Returns
-    -------
-    OptimizeResult
-        ``x`` is the best point seen.
-    """
-    return _scipy("SLSQP", fun, x0, **options)
-
-
-def _scipy(
-    method: str,
+def quasi_newton(
     fun: Callable[..., Any],
     x0: ArrayLike,
-    *,
     args: Sequence[Any] = (),
+    *,
+    method: str = "L-BFGS-B",
     jac: Any = None,
     maxiter: int = 100,
     tol: float = 1e-6,
@@ -71,6 +30,46 @@ def _scipy(
     disp: bool | int = False,
     certify: bool = True,
 ) -> OptimizeResult:
+    """Minimise until the gradient is at most ``tol``.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)``.
+    x0 : array-like of shape (P,)
+        Start; it is left unchanged.
+    args : sequence, default=()
+        Further arguments of `fun`.
+    method : {"L-BFGS-B", "SLSQP"}, default="L-BFGS-B"
+        Limited memory, or sequential least squares.
+    jac : callable or bool
+        Gradient; True if `fun` returns value and gradient.
+    maxiter : int, default=100
+        Largest number of iterations.
+    tol : float, default=1e-6
+        Largest gradient entry at which to stop.
+    maxfev : int, optional
+        Largest number of evaluations.
+    max_time : float, optional
+        Seconds.
+    callback : callable, optional
+        Called in each iteration with the keyword ``intermediate_result``; may raise
+        StopIteration.
+    disp : bool or int, default=False
+        Print the progress.
+    certify : bool, default=True
+        Mint a certificate of the returned point, which evaluates `fun` once more.
+
+    Returns
+    -------
+    OptimizeResult
+        ``x`` is the best point seen.
+
+    Raises
+    ------
+    ValueError
+        Without `jac`.
+    """
     check_positive("maxiter", maxiter, integer=True)
     run = Run(
         fun, x0, args=args, jac=jac, callback=callback, maxfev=maxfev,

@@ -76,7 +76,7 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("parameters", VARIANTS, ids=str)
+@pytest.mark.parametrize("parameters", VARIANTS)
 def test_every_variant_carries_a_valid_certificate(parameters):
     model = fit(max_iter=30, **parameters)
     c = model.certificate_
@@ -327,7 +327,6 @@ def wide():
         ({"prob_floor": 0.9}, "prob_floor"),
         ({"observable": "II", "loss": "squared"}, "no weight"),
     ],
-    ids=str,
 )
 def test_bad_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):

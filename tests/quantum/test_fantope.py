@@ -120,6 +120,8 @@ def test_a_callback_stops_both_solvers():
         ({"loss": "hinge"}, "loss"),
         ({"tol": -1}, "tol"),
         ({"max_iter": 0}, "max_iter"),
+        ({"max_time": -1}, "max_time"),
+        ({"y": [0.1, 0.2, 0.3, 0.45]}, "continuous"),
         ({"alpha": -1}, "alpha"),
         ({"sample_weight": [1, 1]}, "sample_weight"),
         ({"sample_weight": [0, 0, 0, 0]}, "sample_weight"),

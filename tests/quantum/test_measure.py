@@ -116,8 +116,8 @@ def cvxpy_floor(states, y, loss, rank):
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_floor_agrees_with_cvxpy(n, rank, loss):
     rng = np.random.default_rng(10 * n + (rank is None))
-    for N in (5, 14):
-        states = encode("zz", rng.uniform(0, 2, (N, n)))
+    for N, name in zip((3, 5, 9, 14, 20), ("zz", "ry", "z", "zz", "rx"), strict=True):
+        states = encode(name, rng.uniform(0, 2, (N, n)))
         y = rng.permutation(np.arange(N) % 2)
         result = optimal_measurement(states, y, loss=loss, rank=rank, tol=1e-8)
         reference = cvxpy_floor(states, y, loss, None if rank is None else 2 ** (n - 1))

@@ -8,7 +8,7 @@ import pytest
 import farkas
 from quantum import aqgd, cobyla, qng, qnspsa, sequential, spsa
 from quantum.optimizers.adam import adam
-from quantum.optimizers.quasi_newton import lbfgs, slsqp
+from quantum.optimizers.quasi_newton import quasi_newton
 
 
 def bowl(x):
@@ -28,8 +28,8 @@ EXACT = {
     "amsgrad": lambda **k: adam(
         bowl, X0, jac=slope, amsgrad=True, **{"maxiter": 900, **k}
     ),
-    "lbfgs": lambda **k: lbfgs(bowl, X0, jac=slope, **k),
-    "slsqp": lambda **k: slsqp(bowl, X0, jac=slope, **k),
+    "lbfgs": lambda **k: quasi_newton(bowl, X0, jac=slope, **k),
+    "slsqp": lambda **k: quasi_newton(bowl, X0, method="SLSQP", jac=slope, **k),
     "cobyla": lambda **k: cobyla(bowl, X0, **{"maxiter": 200, "tol": 1e-8, **k}),
     "cobyqa": lambda **k: cobyla(bowl, X0, method="COBYQA", **k),
     "qng": lambda **k: qng(
@@ -183,7 +183,7 @@ def test_sequential_with_two_frequencies():
         (lambda: aqgd(bowl, X0, eta="armijo", gradient="loss_shift"), "armijo"),
         (lambda: aqgd(bowl, [np.nan]), "x0"),
         (lambda: cobyla(bowl, X0, maxiter=4), "P \\+ 2 = 5"),
-        (lambda: lbfgs(bowl, X0), "jac"),
+        (lambda: quasi_newton(bowl, X0), "jac"),
         (lambda: adam(bowl, X0), "jac"),
         (lambda: qng(bowl, X0, metric=np.eye), "jac"),
         (lambda: adam(bowl, X0, jac=slope, b1=1.0), "b1"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
+from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from quantum._measure_losses import make_loss
@@ -229,12 +229,17 @@ def test_noise_and_many_classes(order, K):
         np.testing.assert_allclose(g, differences, atol=1e-7)
 
 
-def test_many_points_at_once_equal_one_by_one():
+@pytest.mark.parametrize("order", ["rows", "states"])
+@pytest.mark.parametrize("points", [7, 20])
+@pytest.mark.parametrize("ones", [1, 4, 5])
+def test_many_points_at_once_equal_one_by_one(ones, points, order):
     rng = np.random.default_rng(6)
     table = ansatz_table("efficient_su2", 3, 2, "full")
-    s = simulator(table, rng.uniform(0, 1, (30, 3)), parity(3), "rows")
-    thetas = rng.standard_normal((7, table.n_parameters))
+    readout = Readout(n=3, n_classes=2, classes=(np.arange(8) < ones).astype(int))
+    s = simulator(table, rng.uniform(0, 1, (30, 3)), readout, order)
+    thetas = rng.standard_normal((points, table.n_parameters))
     many = s.outputs_many(thetas)
+    assert s.nfev == points
     for theta, P in zip(thetas, many, strict=True):
         np.testing.assert_allclose(P, s.outputs(theta), atol=1e-14)
 
@@ -300,106 +305,9 @@ def test_large_states_fit():
     assert np.isfinite(g).all()
 
 
-# Circuits of users.
-
-
-def test_features_may_enter_by_any_expression():
-    x = ParameterVector("x", 3)
-    c = QuantumCircuit(2)
-    c.ry(x[0] * x[1] / 2 + 0.1, 0)
-    c.rx((np.pi - x[2]) ** 2, 1)
-    c.cx(0, 1)
-    c.crz(x[0].sin() * x[1].exp(), 0, 1)
-    c.rxx(-x[2].cos(), 0, 1)
-    c.cp(x[0] - x[1], 0, 1)
-    c.u(x[0], 2 * x[1], -x[2], 0)
-    X = np.random.default_rng(10).uniform(-1, 1, (4, 3))
-    for row, state in zip(X, encode(c, X), strict=True):
-        theirs = Statevector(c.assign_parameters(row)).data
-        assert abs(np.vdot(theirs, state)) == pytest.approx(1.0, abs=1e-12)
-
-
-def test_parameters_are_ordered_by_number_not_by_name():
-    x = ParameterVector("x", 12)
-    c = QuantumCircuit(1)
-    for k in range(12):
-        c.ry(x[k] * (k + 1), 0)
-        c.rz(x[k], 0)
-    X = np.random.default_rng(11).uniform(-1, 1, (2, 12))
-    theirs = Statevector(c.assign_parameters(X[0])).data
-    assert abs(np.vdot(theirs, encode(c, X)[0])) == pytest.approx(1.0, abs=1e-12)
-
-
-def mid_circuit():
-    c = QuantumCircuit(1, 1)
-    c.ry(Parameter("a"), 0)
-    c.measure(0, 0)
-    c.x(0)
-    return c
-
-
-def reset():
-    c = QuantumCircuit(1)
-    c.ry(Parameter("a"), 0)
-    c.reset(0)
-    return c
-
-
-def nonlinear():
-    c = QuantumCircuit(1)
-    c.ry(Parameter("a") ** 2, 0)
-    return c
-
-
-def two_weights():
-    c = QuantumCircuit(1)
-    c.ry(Parameter("a") + Parameter("b"), 0)
-    return c
-
-
-@pytest.mark.parametrize(
-    ("circuit", "message"),
-    [
-        (mid_circuit(), "'measure' at position 1"),
-        (reset(), "'reset' at position 1"),
-        (nonlinear(), "'ry' at position 0.*not affine"),
-        (two_weights(), "'ry' at position 0.*2 weights"),
-    ],
-)
-def test_unsupported_circuits_are_refused_by_gate_and_position(circuit, message):
-    with pytest.raises(ValueError, match=message):
-        compile_circuit(circuit, data=False)
-
-
-def test_final_measurements_are_dropped():
-    c = QuantumCircuit(1)
-    c.ry(Parameter("a"), 0)
-    c.measure_all()
-    assert len(compile_circuit(c, data=False).gates) == 1
-
-
-def test_what_is_no_circuit_is_refused():
-    with pytest.raises(TypeError, match="QuantumCircuit"):
-        compile_circuit(3, data=False)
-    with pytest.raises(ValueError, match="one of"):
-        make_encoding("xx", 2)
-    with pytest.raises(ValueError, match="row 1 of X is zero"):
-        encode("amplitude", [[1.0, 0.0], [0.0, 0.0]])
-
-
-def test_a_table_goes_back_to_qiskit():
+def test_a_table_of_native_gates_goes_back_to_qiskit():
     from quantum.export import table_circuit
 
-    x = ParameterVector("x", 2)
-    c = QuantumCircuit(2)
-    c.ry(x[0] * x[1] + 1, 0)
-    c.rz(x[0].sin() / x[1] - x[1] ** 2, 1)
-    c.cx(0, 1)
-    table = compile_circuit(c, data=True)
-    values = [0.4, 0.9]
-    ours = table_circuit(table, [], list(x)).assign_parameters(dict(zip(x, values)))  # noqa: B905
-    theirs = c.assign_parameters(dict(zip(x, values)))  # noqa: B905
-    assert Statevector(ours).equiv(Statevector(theirs))
     native = native_circuit()
     theta = np.random.default_rng(12).uniform(-3, 3, 12)
     again = table_circuit(compile_circuit(native, data=False), list(theta))
