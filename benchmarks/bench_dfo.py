@@ -37,7 +37,7 @@ for _name in ("cma", "cbx", "cocoex"):
     except ImportError:
         print(f"{_name} is not installed: its rows are left out")
 
-DIMENSION, BUDGET, INSTANCES, PEER_INSTANCES = 10, 20_000, 10, 4
+DIMENSION, BUDGET, INSTANCES = 10, 20_000, 10
 TARGETS = 10.0 ** np.linspace(2, -8, 51)
 GROUPS = {
     "separable": range(1, 6),
@@ -170,11 +170,8 @@ def suite():
     return [suite_row(name) for name in METHODS]
 
 
-def suite_row(name, instances=None):
-    """Score one method; peers take minutes, and get fewer instances."""
-    if instances is None:
-        ours_too = METHODS[name] in (ours, unpolished)
-        instances = INSTANCES if ours_too else PEER_INSTANCES
+def suite_row(name, instances=INSTANCES):
+    """Score one method."""
     scores, begun = [], time.process_time()
     for function in SUITE:
         gaps = []

@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from dfo._measure_consensus import consensus_residuals
+from dfo._measure_direct import (
+    measure_direct_constrained_poll,
+    measure_direct_poll,
+)
+from dfo._measure_surrogate import measure_counterfactual, measure_surrogate_poll
 from dfo._measure_training import (
     measure_custom_training_poll,
     measure_training_poll,
@@ -26,8 +31,12 @@ from farkas.verification import Measurement, problem
 
 __all__ = [
     "measure_constrained_poll_set",
+    "measure_counterfactual",
     "measure_custom_training_poll",
+    "measure_direct_constrained_poll",
+    "measure_direct_poll",
     "measure_poll_set",
+    "measure_surrogate_poll",
     "measure_training_poll",
 ]
 

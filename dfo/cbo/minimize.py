@@ -76,7 +76,7 @@ def minimize_cbo(
     xtol: float | None = None,
     ftol: float | None = None,
     patience: int | None = None,
-    polish: Any = "L-BFGS-B",
+    polish: Any = "BFGS",
     poll_size: float | None = None,
     lower_bound: float | None = None,
     x_star: ArrayLike | None = None,
@@ -173,7 +173,7 @@ def minimize_cbo(
         Maps rows (N, d) to feasible rows.
     restarts : "auto" or int, default="auto"
         Number of runs after the first, all of one size; ``"auto"`` spends the budget
-        on sizes N, 2N, N, 4N and so on.
+        on sizes N, 2N, N, 4N and so on, with local runs between them.
     restart_noise : float, default=0.0
         Instead of restarts, noise in units of the box for a run that has ended.
     maxiter, maxfev : int, optional
@@ -186,9 +186,12 @@ def minimize_cbo(
         A run ends when all particles are within `xtol` (in units of the box) of the
         consensus, or after `patience` steps without a relative improvement of `ftol`.
         Default 1e-2, 1e-2 and 20 with `polish`, 1e-9, 1e-12 and 200 without.
-    polish : {"L-BFGS-B", "compass", None} or callable, default="L-BFGS-B"
-        Local method for the best point of every run. ``"compass"`` suits noisy and
-        discontinuous functions. With `constraints` the default is None.
+    polish : {"BFGS", "L-BFGS-B", "compass", None} or callable, default="BFGS"
+        Local method for the best point of every run. ``"L-BFGS-B"`` suits many
+        variables, ``"compass"`` noisy and discontinuous functions; with a `jac`
+        ``"BFGS"`` becomes ``"L-BFGS-B"``. Unless None, every fourth run of automatic
+        restarts is an evolution strategy around the best point that adapts a
+        covariance. With `constraints` the default is None.
     poll_size : float, optional
         Size of the final poll in units of the box; default 1e-3.
     lower_bound : float, optional
@@ -313,7 +316,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
     polish = given["polish"]
     if not callable(polish):
         check_choice("polish", polish, POLISHES)
-    if (len(violation) or given["project"] is not None) and polish == "L-BFGS-B":
+    if (len(violation) or given["project"] is not None) and polish == "BFGS":
         polish = None
     dynamics = {name: given[name] for name in _DYNAMICS}
     for name, value in (SCOUTING if polish is not None else CONVERGING).items():
@@ -412,62 +415,3 @@ def _warn_if_divergent(plan: Plan, d: int) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-def cbo_method(
-    fun: Callable[..., Any],
-    x0: ArrayLike,
-    args: tuple[Any, ...] = (),
-    jac: Any = None,
-    hess: Any = None,
-    hessp: Any = None,
-    bounds: Any = None,
-    constraints: Any = (),
-    callback: Callable[..., Any] | None = None,
-    **options: Any,
-) -> OptimizeResult:
-    """Consensus-based optimization as ``method=`` of :func:`scipy.optimize.minimize`.
-
-    Parameters
-    ----------
-    fun : callable
-        Of one point.
-    x0 : array-like of shape (d,)
-        First particle.
-    args : tuple, default=()
-        Further arguments of `fun`.
-    jac, hess, hessp : object
-        `jac` is used by the polish if it is callable; the others are not used.
-    bounds : bounds, optional
-        The box.
-    constraints : constraints, default=()
-        As in :func:`minimize_cbo`.
-    callback : callable, optional
-        As in :func:`minimize_cbo`.
-    **options
-        Further arguments of :func:`minimize_cbo`.
-
-    Returns
-    -------
-    OptimizeResult
-
-    Examples
-    --------
-    >>> from scipy.optimize import minimize, rosen
-    >>> res = minimize(rosen, [4.0, -4.0], method=cbo_method, bounds=[(-5, 5)] * 2,
-    ...                options={"random_state": 0})
-    >>> bool(res.fun < 1e-8)
-    True
-    """
-    options.setdefault("vectorized", False)
-    if callable(jac):
-        options["jac"] = (lambda x: jac(x, *args)) if args else jac
-    return minimize_cbo(
-        fun,
-        bounds,
-        x0,
-        args=args,
-        constraints=constraints,
-        callback=callback,
-        **options,
-    )

@@ -46,7 +46,7 @@ def partial_outcome(search: Search) -> OptimizeResult:
         status=Status.CALLBACK,
         nit=search.nit,
         nfev=search.objective.nfev,
-        history=search.history(),
+        history=search.journal.columns(search),
         elapsed=search.elapsed,
         state=search.state() if search.swarm is not None else None,
         message="Interrupted; this is what was known.",
@@ -91,7 +91,7 @@ def outcome(search: Search, poll_size: float, lower_bound: float) -> OptimizeRes
         and (target or coarse < math.inf)
     )
     message = _message(status, success, search, coarse)
-    history = search.history()
+    history = search.journal.columns(search)
     history["certificate"][-1] = certificate.value
     result = make_result(
         search.x.copy(),
@@ -192,13 +192,11 @@ def _evidence(search: Search, swarm: Any, consensus: Array) -> dict[str, Array]:
     }
     if search.comparable:
         held["run_values"] = np.array(search.comparable)
-    if search.plan.x_star is not None and search.rows:
+    if search.plan.x_star is not None and search.journal.rows:
+        # Those of the last run of particles; a covariance search has no alpha.
+        rows = [row for row in search.journal.rows if not math.isnan(row["alpha"])]
         held["variance_star"] = np.array(
-            [
-                row["V_star"]
-                for row in search.rows
-                if row["run"] == search.rows[-1]["run"]
-            ]
+            [row["V_star"] for row in rows if row["run"] == rows[-1]["run"]]
         )
     return held
 

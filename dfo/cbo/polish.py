@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfo.cbo import _kernels as k
+from dfo.cbo import _kernels_bfgs as kb
 from dfo.objective import Objective
 from dfo.poll import compass_search
 
 Array = NDArray[np.float64]
 
-POLISHES = ("L-BFGS-B", "compass", None)
+POLISHES = ("BFGS", "L-BFGS-B", "compass", None)
 # Evaluations of one polish, in units of d + 1: what a gradient by differences costs.
 GRADIENTS = 500
 FTOL, GTOL = 1e-15, 1e-12
@@ -42,7 +43,7 @@ def polish(
 
     Parameters
     ----------
-    method : {"L-BFGS-B", "compass"} or callable
+    method : {"BFGS", "L-BFGS-B", "compass"} or callable
         The method; a callable has the signature of :func:`scipy.optimize.minimize`.
     objective : Objective
         The black box.
@@ -53,7 +54,8 @@ def polish(
     budget : int
         Largest number of evaluations; never exceeded.
     jac : callable, optional
-        Gradient of one point; None takes forward differences, d evaluations each.
+        Gradient of one point, for which ``"BFGS"`` becomes ``"L-BFGS-B"``; None takes
+        differences.
     ftarget : float, default=-inf
         Value at which to stop.
     feasible : callable, optional
@@ -72,16 +74,16 @@ def polish(
     d = len(x0)
     budget = min(budget, GRADIENTS * (d + 1))
     best = _Best(objective, budget, ftarget, feasible)
-    box = list(zip(lower, upper, strict=True))
     try:
         if method == "compass":
             compass_search(best.point, x0, bounds=(lower, upper), maxfev=budget)
         elif callable(method):
-            method(best.point, x0.copy(), bounds=box)
+            method(best.point, x0.copy(), bounds=_pairs(lower, upper))
         else:
-            _lbfgs(best, x0, lower, upper, box, jac)
+            descend = _bfgs if method == "BFGS" and jac is None else _lbfgs
+            descend(best, x0, lower, upper, jac)
             while rng is not None and _hop(best, lower, upper, rng):
-                _lbfgs(best, best.x, lower, upper, box, jac)
+                descend(best, best.x, lower, upper, jac)
     except StopIteration:  # the budget is spent or the target is reached
         pass
     return best.x, best.f
@@ -97,19 +99,19 @@ class _Best:
         ftarget: float,
         feasible: Callable[[Array], bool] | None,
     ) -> None:
-        self._objective, self._left = objective, budget
-        self._ftarget, self._feasible = ftarget, feasible
+        self.objective, self.left = objective, budget
+        self.ftarget, self.feasible = ftarget, feasible
         self.x, self.f = np.empty(0), math.inf
 
     def rows(self, X: Array) -> Array:
-        if len(X) > self._left:
+        if len(X) > self.left:
             raise StopIteration
-        self._left -= len(X)
-        values = evaluate(self._objective, X)
+        self.left -= len(X)
+        values = evaluate(self.objective, X)
         for x, value in zip(X, values, strict=True):
-            if value < self.f and (self._feasible is None or self._feasible(x)):
+            if value < self.f and (self.feasible is None or self.feasible(x)):
                 self.x, self.f = x.copy(), float(value)
-        if self.f <= self._ftarget:
+        if self.f <= self.ftarget:
             raise StopIteration
         return values
 
@@ -140,12 +142,46 @@ def evaluate(objective: Objective, X: Array) -> Array:
     return values
 
 
+def _bfgs(best: _Best, x0: Array, lower: Array, upper: Array, jac: Any) -> None:
+    """BFGS by reverse communication; in one kernel call where Numba compiled `fun`."""
+    d = len(x0)
+    with np.errstate(over="ignore"):
+        width = upper - lower
+    scale = np.where(np.isfinite(width), width, np.maximum(1.0, np.abs(x0)))
+    vectors = [x0.copy(), *(np.zeros(d) for _ in range(5))]
+    state = (*vectors, np.zeros((d, d)), lower, upper, scale)
+    points, values = np.empty((2 * d, d)), np.empty(2 * d)
+    S, K = np.zeros(6), np.zeros(6, dtype=np.int64)
+    S[kb.BEST], S[kb.FTARGET] = best.f, best.ftarget
+    compiled = best.objective.compiled and hasattr(kb.advance, "compile")
+    if compiled and best.feasible is None:
+        kb.compile_for_objectives()
+        x = best.x.copy() if len(best.x) else x0.copy()
+        fun = best.objective.fun
+        reason = kb.advance(fun, *state, points, values, x, S, K, best.left)
+        best.objective.nfev += int(K[kb.NFEV])
+        best.left -= int(K[kb.NFEV])
+        if S[kb.BEST] < best.f:
+            best.x, best.f = x, float(S[kb.BEST])
+        if reason in (kb.BUDGET, kb.TARGET):
+            raise StopIteration
+        return
+    going = kb.GO_ON
+    while going == kb.GO_ON:
+        m = kb.ask(vectors[0], vectors[5], S, K, lower, upper, scale, points)
+        values[:m] = best.rows(points[:m])
+        going = kb.tell(*state, points, values, m, S, K)
+
+
+def _pairs(lower: Array, upper: Array) -> list[tuple[float, float]]:
+    return list(zip(lower, upper, strict=True))
+
+
 def _lbfgs(
     best: _Best,
     x0: Array,
     lower: Array,
     upper: Array,
-    box: list[Any],
     jac: Callable[..., Any] | None,
 ) -> None:
     from scipy.optimize import minimize
@@ -167,7 +203,7 @@ def _lbfgs(
         x0,
         jac=True,
         method="L-BFGS-B",
-        bounds=box,
+        bounds=_pairs(lower, upper),
         options={"ftol": FTOL, "gtol": GTOL, "maxfun": 10**9, "maxiter": 10**9},
     )
 

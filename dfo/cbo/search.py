@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from dfo.cbo import _kernels as k
+from dfo.cbo.covariance import CovarianceSearch
+from dfo.cbo.journal import Journal
 from dfo.cbo.polish import polish
+from dfo.cbo.runs import WIDE, kind_of, new_run
 from dfo.cbo.settings import Settings
 from dfo.cbo.swarm import CBO
 from dfo.cbo.variants import Variant
@@ -23,10 +26,6 @@ Array = NDArray[np.float64]
 
 # The fused kernel runs for about this long between two looks at the clock.
 SECONDS_PER_CHUNK = 0.02
-# A restart never takes more than this share of the budget for one generation.
-LARGEST_SHARE = 20
-# Standard deviations of local runs, in units of the box.
-LOCAL_SCALES = (0.1, 0.03)
 HOP_STREAM = 1
 
 
@@ -88,15 +87,15 @@ class Search:
         self.nit = 0
         self.run_values: list[float] = []
         self.comparable: list[float] = []
-        self.swarm: CBO | None = None
+        self.kind = WIDE
+        self.swarm: CBO | CovarianceSearch | None = None
         self.last: CBO | None = None  # the swarm of the best run
         self.last_value = math.inf
         self.status: Status | None = None
         self.reason = ""
-        self.rows: list[dict[str, Any]] = []
+        self.journal = Journal(plan)
         self.elapsed_before = 0.0
         self.resumed = False
-        self._printed = 0
         self._chunk = 1
 
     @property
@@ -126,57 +125,35 @@ class Search:
             self.run += 1
             self.swarm = None
 
-    def _new_swarm(self) -> CBO:
-        """Start run r from its own seed: global ones, and local ones between them."""
-        plan, r = self.plan, self.run
-        child = self._child(0)
-        if plan.restarts == "auto" and r % 2 == 1 and self._bounded:
-            return self._local_swarm(child)
-        N = plan.n_particles
-        if plan.restarts == "auto" and r % 4 == 2:  # N, 2 N, N, 4 N as in BIPOP
-            largest = max(N, plan.maxfev // LARGEST_SHARE)
-            N = min(N * 2 ** min((r + 2) // 4, 30), largest)
-        x0 = plan.x0
-        if r > 0 and x0 is not None and np.ndim(x0) == 2:
-            x0 = None if self._bounded else x0[0]
-        if r > 0 and self._bounded:
-            x0 = None
-        init = plan.init
-        if r > 0 and x0 is None and init == "normal":
-            init = "uniform"
-        return self._swarm(N, x0, init, plan.x0_scale, child)
+    def _new_swarm(self) -> CBO | CovarianceSearch:
+        """Start a run of its kind from a seed of its own."""
+        plan = self.plan
+        self.kind = kind_of(
+            self.run,
+            automatic=plan.restarts == "auto",
+            bounded=self._bounded,
+            refined=plan.polish is not None and self.violation is None,
+        )
+        box, child = (self.lower, self.upper), self._child(0)
+        swarm = new_run(self.kind, self.run, plan, *box, self.x, child)
+        if isinstance(swarm, CBO):
+            if self.violation is not None and swarm.variant is None:
+                swarm.variant = Variant(swarm, child.spawn(1)[0])
+            free = self.violation is None
+            swarm.P[k.FTARGET] = plan.ftarget if free else -math.inf
+        return swarm
 
     def _child(self, stream: int) -> np.random.SeedSequence:
         """Return the seed of one of the streams of this run."""
         key = (*self.root.spawn_key, self.run, *([stream] if stream else []))
         return np.random.SeedSequence(self.root.entropy, spawn_key=key)
 
-    def _local_swarm(self, child: np.random.SeedSequence) -> CBO:
-        """Search around the incumbent, in turn widely and closely."""
-        scale = LOCAL_SCALES[(self.run // 2) % len(LOCAL_SCALES)]
-        spread = scale * (self.upper - self.lower)
-        swarm = self._swarm(self.plan.n_particles, self.x, "normal", spread, child)
-        swarm.scale = np.minimum(swarm.scale, 6.0 * spread)
-        return swarm
-
-    def _swarm(
-        self, N: int, x0: Any, init: str, x0_scale: Any, seed: np.random.SeedSequence
-    ) -> CBO:
-        plan = self.plan
-        swarm = CBO.__new__(CBO)
-        swarm.settings = dataclasses.replace(plan.settings, n_particles=N)
-        swarm.project = plan.project
-        swarm._begin(self.lower, self.upper, x0, init, x0_scale, seed)
-        if self.violation is not None and swarm.variant is None:
-            swarm.variant = Variant(swarm, seed.spawn(1)[0])
-        swarm.P[k.FTARGET] = plan.ftarget if self.violation is None else -math.inf
-        return swarm
-
     @property
     def _bounded(self) -> bool:
-        return bool(np.isfinite([self.lower, self.upper]).all())
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(self.upper - self.lower).all())
 
-    def _scout(self, swarm: CBO) -> str:
+    def _scout(self, swarm: CBO | CovarianceSearch) -> str:
         """Step until the run ends; return why."""
         plan = self.plan
         watched = plan.callback is not None or plan.record is not None
@@ -201,7 +178,7 @@ class Search:
             spent = time.perf_counter() - clock
             self._chunk = _adapted(self._chunk, spent)
             self._take(swarm.best_x, swarm.best_f, self._best_violation(swarm))
-            self._note(swarm)
+            self.journal.note(self, swarm)
             if self._told():
                 return "callback"
             if self.f <= plan.ftarget and self.feasible:
@@ -210,15 +187,16 @@ class Search:
             if "maxfev" in ended:
                 return "budget"
             if ended:
-                if plan.restart_noise > 0:
+                if plan.restart_noise > 0 and isinstance(swarm, CBO):
                     self._shake(swarm)
                     continue
                 return "end"
 
-    def _use_rest(self, swarm: CBO) -> None:
+    def _use_rest(self, swarm: CBO | CovarianceSearch) -> None:
         """Evaluate what a budget below one population allows, if it is all there is."""
         if len(self.x) or self.left <= 0:
             return
+        assert isinstance(swarm, CBO)  # the first run
         X = swarm.ask()[: self.left]
         f = self.objective.rows(X)
         v = np.zeros(len(X)) if self.violation is None else self.violation.rows(X)
@@ -226,12 +204,12 @@ class Search:
         self.nit += 1
         self._take(swarm.best_x, swarm.best_f, self._best_violation(swarm))
 
-    def _cost(self, swarm: CBO) -> int:
-        batch = swarm.settings.batch_size
+    def _cost(self, swarm: CBO | CovarianceSearch) -> int:
+        batch = swarm.settings.batch_size if isinstance(swarm, CBO) else None
         return swarm.n_particles if batch is None else batch
 
-    def _advance(self, swarm: CBO, steps: int) -> None:
-        if self.violation is None:
+    def _advance(self, swarm: CBO | CovarianceSearch, steps: int) -> None:
+        if self.violation is None or not isinstance(swarm, CBO):
             swarm.advance(self.objective, steps, self.left)
             return
         X = swarm.ask()
@@ -247,10 +225,12 @@ class Search:
         swarm.S[k.NOISE], swarm.S[k.REFERENCE] = swarm.P[k.NOISE_START], math.inf
         swarm.K[k.STALL], swarm._reason = 0, k.GO_ON
 
-    def _finish(self, swarm: CBO) -> float:
+    def _finish(self, swarm: CBO | CovarianceSearch) -> float:
         """Polish the best point of the run; return its value."""
         x, f = swarm.best_x, swarm.best_f
         plan = self.plan
+        if not isinstance(swarm, CBO):  # it converges by itself
+            return f
         if plan.polish is None or not math.isfinite(f) or self.left <= 0:
             return f
         if self.f <= plan.ftarget and self.feasible:
@@ -278,13 +258,14 @@ class Search:
             return value
         return f
 
-    def _close_run(self, swarm: CBO, value: float, truncated: bool) -> None:
-        plan = self.plan
+    def _close_run(
+        self, swarm: CBO | CovarianceSearch, value: float, truncated: bool
+    ) -> None:
         self.run_values.append(value)
-        seeded = self.run == 0 and plan.x0 is not None
-        local = plan.restarts == "auto" and self.run % 2 == 1
-        alike = swarm.n_particles == plan.n_particles and not (seeded or local)
-        if alike and not truncated:
+        if not isinstance(swarm, CBO):
+            return
+        seeded = self.run == 0 and self.plan.x0 is not None
+        if self.kind == WIDE and not (seeded or truncated):
             self.comparable.append(value)
         if value <= self.last_value or self.last is None:
             self.last, self.last_value = swarm, value
@@ -316,7 +297,7 @@ class Search:
     def _is_feasible(self, x: Array) -> bool:
         return self.violation is None or self.violation(x) <= FEASIBILITY
 
-    def _best_violation(self, swarm: CBO) -> float:
+    def _best_violation(self, swarm: CBO | CovarianceSearch) -> float:
         if self.violation is None or swarm.variant is None:
             return 0.0
         return swarm.variant.best_v
@@ -328,58 +309,6 @@ class Search:
             self.x, self.f, self.v = x.copy(), float(f), float(v)
 
     # Reports -------------------------------------------------------------------------
-
-    def _note(self, swarm: CBO) -> None:
-        plan = self.plan
-        if plan.disp:
-            tenth = 10 * self.objective.nfev // max(plan.maxfev, 1)
-            if tenth > self._printed:
-                self._printed = tenth
-                print(
-                    f"nfev {self.objective.nfev:9d}  best {self.f: .8e}  "
-                    f"radius {swarm.S[k.RADIUS]:.2e}  ess {swarm.S[k.SIZE]:.2f}  "
-                    f"alpha {swarm.alpha:.2e}  restarts {self.run}",
-                    flush=True,
-                )
-        if plan.record is None:
-            return
-        row = {
-            "iteration": self.nit,
-            "elapsed": self.elapsed,
-            "objective": self.f,
-            "certificate": math.nan,
-            "best": swarm.best_f,
-            "alpha": swarm.alpha,
-            "ess": float(swarm.S[k.SIZE]),
-            "V": float(swarm.S[k.VARIANCE]),
-            "radius": float(swarm.S[k.RADIUS]),
-            "nfev": self.objective.nfev,
-            "run": self.run,
-            "consensus": swarm.consensus,
-        }
-        if plan.x_star is not None:
-            offsets = swarm.Z - plan.x_star
-            row["V_star"] = float(np.sum(offsets**2)) / (2 * len(swarm.Z))
-        if plan.record == "full":
-            row["population"] = swarm.population
-        self.rows.append(row)
-
-    def history(self) -> dict[str, Any]:
-        """Return the recorded rows as columns; at least the last state is one."""
-        rows = self.rows or [
-            {
-                "iteration": self.nit,
-                "elapsed": self.elapsed,
-                "objective": self.f,
-                "certificate": math.nan,
-            }
-        ]
-        columns: dict[str, Any] = {}
-        for name in rows[0]:
-            values = [row[name] for row in rows]
-            same = len({np.shape(value) for value in values}) == 1
-            columns[name] = np.array(values) if same else _objects(values)
-        return columns
 
     def _told(self) -> bool:
         """Tell the callback; return whether it asks to stop."""
@@ -427,7 +356,7 @@ class Search:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state` of a search with the same plan."""
         self.x, self.f = np.array(state["x"]), float(state["f"])
-        self.v, self.run = float(state["v"]), int(state["run"])
+        self.v = float(state["v"])
         self.nit, self.objective.nfev = int(state["nit"]), int(state["nfev"])
         self.elapsed_before = float(state["elapsed"])
         self.run_values = np.asarray(state["run_values"]).tolist()
@@ -436,7 +365,10 @@ class Search:
             _entropy(str(np.asarray(state["entropy"])[0])),
             spawn_key=tuple(np.asarray(state["spawn_key"]).tolist()),
         )
-        for prefix, name in (("swarm_", "swarm"), ("last_", "last")):
+        present = int(state["run"])
+        # What is kept of the best run is a swarm, as the first run is one.
+        for prefix, name, run in (("last_", "last", 0), ("swarm_", "swarm", present)):
+            self.run = run
             part = {
                 n[len(prefix) :]: v for n, v in state.items() if n.startswith(prefix)
             }
@@ -457,12 +389,6 @@ def _adapted(chunk: int, seconds: float) -> int:
     if seconds < 0.5 * SECONDS_PER_CHUNK:
         return min(2 * chunk, 4096)
     return max(1, chunk // 2) if seconds > 2 * SECONDS_PER_CHUNK else chunk
-
-
-def _objects(values: list[Any]) -> Any:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
 
 
 def _entropy(text: str) -> Any:

@@ -210,6 +210,21 @@ class CBO:
         return float(self.S[k.ALPHA])
 
     @property
+    def radius(self) -> float:
+        """Largest distance of a coordinate from the consensus, in units of the box."""
+        return float(self.S[k.RADIUS])
+
+    @property
+    def ess(self) -> float:
+        """Effective number of particles in the consensus."""
+        return float(self.S[k.SIZE])
+
+    @property
+    def variance(self) -> float:
+        """Half the mean squared distance from the consensus."""
+        return float(self.S[k.VARIANCE])
+
+    @property
     def variances(self) -> Array:
         """The last variances ``sum |X_i - c|^2 / (2 N)``, oldest first."""
         n = self.nit

@@ -1,0 +1,1 @@
+"""Trained networks as functions with derivatives, and searches through them."""

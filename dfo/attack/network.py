@@ -1,0 +1,477 @@
+"""Fitted networks as functions: values, and products with the Jacobian, in NumPy.
+
+Forward: ``A_0 = X``, ``A_{l+1} = phi(A_l W_l + b_l)``. Backward: with U the weights of
+the outputs, ``G_l = (G_{l+1} * phi'(A_{l+1})) W_l'``, which is one vector-Jacobian
+product for every row.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+Array = NDArray[np.float64]
+
+HIDDEN = ("identity", "relu", "tanh", "logistic")
+OUTPUTS = (*HIDDEN, "softmax")
+# Column by column differences of a black box: the cube root of the rounding error.
+DIFFERENCE = 6e-6
+
+
+class Network:
+    """A function from rows (m, n) to rows (m, p), with derivatives.
+
+    Parameters
+    ----------
+    layers : list of tuple
+        ``(W, b, activation)`` of every layer: W (inputs, outputs), b (outputs,).
+
+    Attributes
+    ----------
+    n_inputs, n_outputs : int
+        Sizes.
+    white_box : bool
+        Whether derivatives are exact.
+    """
+
+    white_box = True
+
+    def __init__(self, layers: list[tuple[Array, Array, str]]) -> None:
+        self.layers = layers
+        self.n_inputs = layers[0][0].shape[0]
+        self.n_outputs = layers[-1][0].shape[1]
+        self._transposed = [np.ascontiguousarray(W.T) for W, _, _ in layers]
+
+    def forward(self, X: ArrayLike) -> Array:
+        """Return the outputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n) or (n,)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (m, p) or (p,)
+        """
+        A = np.asarray(X, dtype=np.float64)
+        for W, b, activation in self.layers:
+            A = A @ W
+            A += b
+            A = _activate(A, activation)
+        return A
+
+    def vjp(self, X: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
+        """Return the outputs and ``J(x)' u`` of every row.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n) or (n,)
+            Inputs.
+        U : array-like of shape (m, p) or (p,)
+            Weights of the outputs.
+
+        Returns
+        -------
+        Y : ndarray of shape (m, p) or (p,)
+        G : ndarray of shape (m, n) or (n,)
+        """
+        A = np.asarray(X, dtype=np.float64)
+        outputs = []
+        for W, b, activation in self.layers:
+            A = A @ W
+            A += b
+            A = _activate(A, activation)
+            outputs.append(A)
+        G = np.asarray(U, dtype=np.float64)
+        for i in range(len(self.layers) - 1, -1, -1):
+            G = _backward(G, outputs[i], self.layers[i][2]) @ self._transposed[i]
+        return A, G
+
+    def jvp(self, X: ArrayLike, V: ArrayLike) -> tuple[Array, Array]:
+        """Return the outputs and ``J(x) v`` of every row.
+
+        Parameters
+        ----------
+        X, V : array-like of shape (m, n) or (n,)
+            Inputs and directions.
+
+        Returns
+        -------
+        Y, D : ndarray of shape (m, p) or (p,)
+        """
+        A = np.asarray(X, dtype=np.float64)
+        D = np.asarray(V, dtype=np.float64)
+        for W, b, activation in self.layers:
+            A = _activate(A @ W + b, activation)
+            D = _backward(D @ W, A, activation)  # every factor here is symmetric
+        return A, D
+
+    def jacobian(self, x: ArrayLike) -> Array:
+        """Return the Jacobian at one point.
+
+        Parameters
+        ----------
+        x : array-like of shape (n,)
+            Input.
+
+        Returns
+        -------
+        ndarray of shape (p, n)
+        """
+        x = np.asarray(x, dtype=np.float64)
+        p = self.n_outputs
+        return self.vjp(np.tile(x, (p, 1)), np.eye(p))[1]
+
+
+class BinaryNetwork(Network):
+    """A classifier with one logistic output p, shown as ``[1 - p, p]``."""
+
+    def __init__(self, layers: list[tuple[Array, Array, str]]) -> None:
+        super().__init__(layers)
+        self.n_outputs = 2
+
+    def forward(self, X: ArrayLike) -> Array:
+        """Return both probabilities; see :meth:`Network.forward`."""
+        p = super().forward(X)
+        return np.concatenate([1 - p, p], axis=-1)
+
+    def vjp(self, X: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
+        """Return outputs and products; see :meth:`Network.vjp`."""
+        U = np.asarray(U, dtype=np.float64)
+        p, G = super().vjp(X, U[..., 1:] - U[..., :1])
+        return np.concatenate([1 - p, p], axis=-1), G
+
+    def jvp(self, X: ArrayLike, V: ArrayLike) -> tuple[Array, Array]:
+        """Return outputs and products; see :meth:`Network.jvp`."""
+        p, D = super().jvp(X, V)
+        return np.concatenate([1 - p, p], axis=-1), np.concatenate([-D, D], axis=-1)
+
+
+class BlackBox:
+    """Any function of rows, with differences unless its vjp is given.
+
+    Parameters
+    ----------
+    fun : callable
+        Maps rows (m, n) to rows (m, p).
+    vjp : callable, optional
+        ``vjp(X, U)`` returns outputs and products.
+    """
+
+    def __init__(
+        self, fun: Callable[[Array], Any], vjp: Callable[..., Any] | None = None
+    ) -> None:
+        self.fun, self._vjp = fun, vjp
+        self.white_box = vjp is not None
+        self.n_inputs = self.n_outputs = -1  # whatever the function takes
+
+    def forward(self, X: ArrayLike) -> Array:
+        """Return the outputs; see :meth:`Network.forward`."""
+        X = np.asarray(X, dtype=np.float64)
+        Y = np.asarray(self.fun(np.atleast_2d(X)), dtype=np.float64)
+        if Y.ndim == 1:
+            Y = Y[:, None]
+        if Y.ndim != 2 or len(Y) != len(np.atleast_2d(X)):
+            raise TypeError(
+                f"network returned shape {Y.shape} for inputs of shape {X.shape}; it "
+                "must map rows to rows."
+            )
+        return Y[0] if X.ndim == 1 else Y
+
+    def vjp(self, X: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
+        """Return outputs and products; see :meth:`Network.vjp`."""
+        X, U = np.asarray(X, dtype=np.float64), np.asarray(U, dtype=np.float64)
+        if self._vjp is not None:
+            Y, G = self._vjp(np.atleast_2d(X), np.atleast_2d(U))
+            Y, G = np.asarray(Y, dtype=np.float64), np.asarray(G, dtype=np.float64)
+            return (Y[0], G[0]) if X.ndim == 1 else (Y, G)
+        if X.ndim == 1:
+            return self.forward(X), self.jacobian(X).T @ U
+        pairs = [self.jacobian(x).T @ u for x, u in zip(X, U, strict=True)]
+        return self.forward(X), np.array(pairs)
+
+    def jvp(self, X: ArrayLike, V: ArrayLike) -> tuple[Array, Array]:
+        """Return outputs and central differences; see :meth:`Network.jvp`."""
+        X, V = np.asarray(X, dtype=np.float64), np.asarray(V, dtype=np.float64)
+        t = DIFFERENCE
+        return self.forward(X), (self.forward(X + t * V) - self.forward(X - t * V)) / (
+            2 * t
+        )
+
+    def jacobian(self, x: ArrayLike) -> Array:
+        """Return central differences; see :meth:`Network.jacobian`."""
+        x = np.asarray(x, dtype=np.float64)
+        t = DIFFERENCE * np.maximum(1.0, np.abs(x))
+        steps = np.diag(t)
+        rise = self.forward(x + steps) - self.forward(x - steps)
+        return (rise / (2 * t[:, None])).T
+
+
+class Chain:
+    """Networks one after the other.
+
+    Parameters
+    ----------
+    parts : list of network
+        The first sees the inputs.
+    """
+
+    def __init__(self, parts: list[Any]) -> None:
+        self.parts = parts
+        self.n_inputs, self.n_outputs = parts[0].n_inputs, parts[-1].n_outputs
+        self.white_box = all(part.white_box for part in parts)
+
+    def forward(self, X: ArrayLike) -> Array:
+        """Return the outputs; see :meth:`Network.forward`."""
+        A = np.asarray(X, dtype=np.float64)
+        for part in self.parts:
+            A = part.forward(A)
+        return A
+
+    def vjp(self, X: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
+        """Return outputs and products; see :meth:`Network.vjp`."""
+        inputs = [np.asarray(X, dtype=np.float64)]
+        for part in self.parts[:-1]:
+            inputs.append(part.forward(inputs[-1]))
+        Y, G = self.parts[-1].vjp(inputs[-1], U)
+        for part, A in zip(self.parts[-2::-1], inputs[-2::-1], strict=True):
+            G = part.vjp(A, G)[1]
+        return Y, G
+
+    def jvp(self, X: ArrayLike, V: ArrayLike) -> tuple[Array, Array]:
+        """Return outputs and products; see :meth:`Network.jvp`."""
+        A, D = np.asarray(X, dtype=np.float64), np.asarray(V, dtype=np.float64)
+        for part in self.parts:
+            A, D = part.jvp(A, D)
+        return A, D
+
+    def jacobian(self, x: ArrayLike) -> Array:
+        """Return the Jacobian at one point; see :meth:`Network.jacobian`."""
+        A = np.asarray(x, dtype=np.float64)
+        J = None
+        for part in self.parts:
+            step = part.jacobian(A)
+            J = step if J is None else step @ J
+            A = part.forward(A)
+        assert J is not None
+        return J
+
+
+def as_network(
+    obj: Any, *, output: str = "default", vjp: Callable[..., Any] | None = None
+) -> Any:
+    """Turn a fitted model into a function with derivatives.
+
+    Parameters
+    ----------
+    obj : object
+        A fitted ``MLPRegressor`` or ``MLPClassifier``, a ``Pipeline`` of scalers or PCA
+        and one of those, a fitted one-hidden-layer estimator with ``coefs_`` and
+        ``intercepts_``, a triple ``(weights, biases, activation)``, the path of an ONNX
+        file, a network, or any function of rows.
+    output : {"default", "logits"}, default="default"
+        Whether the last softmax or logistic is left out.
+    vjp : callable, optional
+        Of a function: ``vjp(X, U)`` returns outputs and ``J' u``.
+
+    Returns
+    -------
+    network
+        With ``n_inputs``, ``n_outputs``, ``forward``, ``vjp``, ``jvp``, ``jacobian``.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If the weights do not fit together.
+    TypeError
+        If nothing is known about such an object.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfo import as_network
+    >>> net = as_network(([np.ones((2, 1))], [np.zeros(1)], "relu"))
+    >>> net.forward([1.0, 2.0]), net.jacobian([1.0, 2.0])
+    (array([3.]), array([[1., 1.]]))
+    """
+    if output not in ("default", "logits"):
+        raise ValueError(f"output={output!r} must be 'default' or 'logits'.")
+    if all(hasattr(obj, name) for name in ("forward", "vjp", "jvp", "jacobian")):
+        return obj
+    if isinstance(obj, str | bytes) or hasattr(obj, "__fspath__"):
+        from dfo.attack.onnx_file import read_onnx
+
+        return read_onnx(obj, output)
+    if isinstance(obj, tuple) and len(obj) == 3:
+        return _from_triple(*obj, output)
+    if hasattr(obj, "steps"):
+        return _from_pipeline(obj, output)
+    if hasattr(obj, "fit"):
+        check_is_fitted(obj)
+        return _from_estimator(obj, output)
+    if callable(obj):
+        return BlackBox(obj, vjp)
+    raise TypeError(
+        f"obj of type {type(obj).__name__} is no network; pass a fitted scikit-learn "
+        "network or pipeline, (weights, biases, activation), an ONNX file or callable."
+    )
+
+
+def _from_triple(weights: Any, biases: Any, activation: Any, output: str) -> Network:
+    activations = activation if isinstance(activation, list | tuple) else None
+    if len(weights) != len(biases) or not len(weights):
+        raise ValueError(
+            f"weights ({len(weights)}) and biases ({len(biases)}) must be equally many."
+        )
+    layers = []
+    for i, (W, b) in enumerate(zip(weights, biases, strict=True)):
+        last = i == len(weights) - 1
+        if activations is not None:
+            name = activations[i]
+        else:  # one name is that of the hidden layers, and the output is linear
+            name = "identity" if last and len(weights) > 1 else activation
+        if name not in OUTPUTS or (name == "softmax" and not last):
+            raise ValueError(
+                f"activation={name!r} must be one of {OUTPUTS}, softmax only last."
+            )
+        if last and output == "logits" and name in ("softmax", "logistic"):
+            name = "identity"
+        layers.append(_layer(W, b, name))
+        if i and layers[i - 1][0].shape[1] != layers[i][0].shape[0]:
+            raise ValueError(f"weights[{i}] do not fit weights[{i - 1}].")
+    return Network(layers)
+
+
+def _layer(W: Any, b: Any, activation: str) -> tuple[Array, Array, str]:
+    W = np.ascontiguousarray(W, dtype=np.float64)
+    b = np.ascontiguousarray(b, dtype=np.float64)
+    if W.ndim != 2 or b.shape != (W.shape[1],):
+        raise ValueError(
+            f"weights of shape {W.shape} and biases of shape {b.shape} do not fit: W "
+            "is (inputs, outputs), b is (outputs,)."
+        )
+    return W, b, activation
+
+
+def _from_estimator(model: Any, output: str) -> Any:
+    if hasattr(model, "coefs_") and hasattr(model, "out_activation_"):
+        last = len(model.coefs_) - 1
+        final = "identity" if output == "logits" else model.out_activation_
+        layers = [
+            _layer(W, b, final if i == last else model.activation)
+            for i, (W, b) in enumerate(
+                zip(model.coefs_, model.intercepts_, strict=True)
+            )
+        ]
+        binary = final == "logistic" and layers[-1][0].shape[1] == 1
+        if binary and hasattr(model, "classes_") and len(model.classes_) == 2:
+            return BinaryNetwork(layers)
+        return Network(layers)
+    affine = affine_part(model)
+    if affine is not None:
+        return Network([affine])
+    if hasattr(model, "to_mlp"):
+        return _from_estimator(model.to_mlp(), output)
+    for name in ("predict_proba", "decision_function", "predict"):
+        if hasattr(model, name) and (name != "predict_proba" or output != "logits"):
+            return BlackBox(getattr(model, name))
+    raise TypeError(f"{type(model).__name__} has no outputs that are known here.")
+
+
+def _from_pipeline(pipeline: Any, output: str) -> Any:
+    parts = []
+    for _, step in pipeline.steps[:-1]:
+        if step is None or step == "passthrough":
+            continue
+        check_is_fitted(step)
+        affine = affine_part(step)
+        parts.append(
+            Network([affine]) if affine is not None else BlackBox(step.transform)
+        )
+    final = pipeline.steps[-1][1]
+    check_is_fitted(final)
+    parts.append(_from_estimator(final, output))
+    if all(isinstance(part, Network) for part in parts):
+        last = parts[-1]
+        layers = _merged([layer for part in parts for layer in part.layers])
+        return type(last)(layers)
+    return Chain(parts) if len(parts) > 1 else parts[0]
+
+
+def _merged(layers: list[tuple[Array, Array, str]]) -> list[tuple[Array, Array, str]]:
+    """Multiply affine layers into the layer that follows them."""
+    merged: list[tuple[Array, Array, str]] = []
+    for W, b, activation in layers:
+        if merged and merged[-1][2] == "identity":
+            V, a, _ = merged.pop()
+            W, b = V @ W, a @ W + b
+        merged.append((np.ascontiguousarray(W), b, activation))
+    return merged
+
+
+def affine_part(step: Any) -> tuple[Array, Array, str] | None:
+    """Return a fitted transformer ``x -> x W + b`` as a layer, None if it is not one.
+
+    Parameters
+    ----------
+    step : transformer
+        Fitted.
+
+    Returns
+    -------
+    tuple or None
+        W, b and ``"identity"``.
+    """
+    name = type(step).__name__
+    if name == "StandardScaler":
+        n = step.n_features_in_
+        scale = np.ones(n) if step.scale_ is None else np.asarray(step.scale_)
+        mean = np.zeros(n) if not step.with_mean else np.asarray(step.mean_)
+        return np.diag(1 / scale), -mean / scale, "identity"
+    if name == "MinMaxScaler" and not step.clip:
+        return np.diag(step.scale_), np.asarray(step.min_, dtype=float), "identity"
+    if name == "PCA":
+        W = step.components_.T.copy()
+        if step.whiten:
+            W = W / np.sqrt(step.explained_variance_)
+        return W, -step.mean_ @ W, "identity"
+    return None
+
+
+def _activate(Z: Array, activation: str) -> Array:
+    if activation == "relu":
+        return np.maximum(Z, 0.0, out=Z)
+    if activation == "tanh":
+        return np.tanh(Z, out=Z)
+    if activation == "logistic":
+        Z *= 0.5
+        np.tanh(Z, out=Z)
+        Z += 1.0
+        Z *= 0.5
+        return Z
+    if activation == "softmax":
+        Z = Z - Z.max(axis=-1, keepdims=True)
+        np.exp(Z, out=Z)
+        Z /= Z.sum(axis=-1, keepdims=True)
+    return Z
+
+
+def _backward(G: Array, A: Array, activation: str) -> Array:
+    """Multiply by the (symmetric) derivative of an activation with outputs A."""
+    if activation == "relu":
+        return G * (A > 0)
+    if activation == "tanh":
+        return G * (1.0 - A * A)
+    if activation == "logistic":
+        return G * (A * (1.0 - A))
+    if activation == "softmax":
+        return A * (G - (G * A).sum(axis=-1, keepdims=True))
+    return G
+
+
+__all__ = ["BlackBox", "Chain", "Network", "as_network"]

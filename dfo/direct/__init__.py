@@ -1,0 +1,1 @@
+"""Covering direct search: polls, a covering step and quadratic models, with a proof."""
