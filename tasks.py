@@ -7,6 +7,7 @@ Usage: python3 tasks.py TASK [options that the task passes on]
   conformance   only the checks that every estimator must pass
   lint          ruff and mypy
   bench NAME    benchmarks/bench_NAME.py, for example: bench convexnn
+  docs          the documentation, to docs/_build/html; it runs every example
   bench         all of them, which takes an hour, and the table of all
   ci            lint, then test
 
@@ -25,17 +26,19 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "farkas-stamp.json"
-# Each extra contains the ones before it, so one environment serves every task.
-EXTRAS = ["plot", "test", "dev"]
+# Each holds what the ones before it do, so one environment serves every task.
+EXTRAS = ["plot", "test", "dev", "dev,docs"]
 LINT = ["-m ruff check", "-m ruff format --check", "-m mypy"]
-# The extra that a task needs, then its commands; the last one gets the user's options.
+PYTEST = "-m pytest -n auto --maxprocesses 4 --dist worksteal"
+# The extras that a task needs, then its commands; the last one gets the user's options.
 TASKS = {
     "demo": ["plot", "-m farkas demo"],
-    "test": ["test", "-m pytest"],
-    "conformance": ["test", "-m pytest tests/conformance"],
+    "test": ["test", PYTEST],
+    "conformance": ["test", f"{PYTEST} tests/conformance"],
     "lint": ["dev", *LINT],
     "bench": ["plot"],
-    "ci": ["dev", *LINT, "-m pytest"],
+    "docs": ["dev,docs", "-m farkas warmup", "-m sphinx -W docs docs/_build/html"],
+    "ci": ["dev", *LINT, PYTEST],
 }
 OLD_PYTHON = """Farkas needs Python 3.11 or newer, but {} is {}.{}.
 Run this file with a newer one, for example: python3.12 tasks.py demo"""

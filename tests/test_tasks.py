@@ -164,7 +164,7 @@ def test_a_failing_command_fails_the_task_and_options_go_to_the_last(tasks):
     tasks.status = 3
     assert tasks.main("ci", "-x") == 3
     assert [call[1] for call in tasks.calls[-4:]] == ["ruff", "ruff", "mypy", "pytest"]
-    assert tasks.calls[-1] == ["-m", "pytest", "-x"]
+    assert tasks.calls[-1] == [*tasks.PYTEST.split(), "-x"]
     assert "-x" not in tasks.calls[-2]
 
 

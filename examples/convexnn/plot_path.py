@@ -47,7 +47,7 @@ print(f"so on average {path.nit.mean() / cold.nit:.0%} of its iterations for a p
 # The optimal value is a concave function of alpha. Each point comes with its own
 # interval, and a line through two certified points bounds everything between them.
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
+fig, left = plt.subplots(layout="constrained")
 plot_path(path, ax=left)
 left.set_title("Blocks of weights enter as alpha falls")
 
@@ -61,6 +61,7 @@ for V, W in zip(*path.x, strict=True):
     units.append(len(a))
     output = np.maximum(X_test @ U, 0) @ a
     accuracy.append(np.mean(np.sign(output) == y_test))
+fig, right = plt.subplots(layout="constrained")
 right.semilogx(
     path.alphas[1:], accuracy[1:], "o-", color="#0072B2", label="test accuracy"
 )

@@ -43,7 +43,7 @@ models = {
     N: SCPRegressor(0.3, n_units=N, random_state=0, tol=1e-6).fit(X, y) for N in draws
 }
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+fig, left = plt.subplots(layout="constrained")
 left.plot(x, y, "o", color="0.55", label="data")
 left.plot(dense, exact.predict(dense), color="#0072B2", lw=2.5, label="all patterns")
 for N, color in ((20, "#D55E00"), (1000, "#009E73")):
@@ -57,6 +57,7 @@ left.legend(frameon=False, loc="lower left", fontsize="small")
 # program with all patterns proves. The gap that is left is what random units cost.
 
 objectives = [models[N].objective_ for N in draws]
+fig, right = plt.subplots(layout="constrained")
 right.semilogx(draws, objectives, "o-", color="#009E73", label="sampled units")
 right.axhline(exact.lower_bound_, color="#0072B2", label="bound for any width")
 right.set(xlabel="units drawn", ylabel="objective", title="What sampling costs")
