@@ -218,7 +218,9 @@ def measure_poll(
         lower=bound,
         upper=best if sound else math.inf,
         residuals=residuals,
-        assumptions=_assumptions(poll, bound, lipschitz, violation is not None),
+        assumptions=_assumptions(
+            poll, bound, lipschitz, violation is not None, forcing
+        ),
     )
 
 
@@ -491,7 +493,7 @@ class _Poll:
 
 
 def _assumptions(
-    poll: _Poll, bound: float, lipschitz: float, constrained: bool
+    poll: _Poll, bound: float, lipschitz: float, constrained: bool, forcing: float
 ) -> tuple[str, ...]:
     texts = (
         []
@@ -513,6 +515,8 @@ def _assumptions(
         texts.append("the lower bound is the user's")
     if constrained:
         texts.append("poll points that violate the constraints count as not better")
+    if forcing:
+        texts.append(f"a decrease below {forcing:g} times the squared size is none")
     return tuple(texts)
 
 
