@@ -20,6 +20,7 @@ from convexnn.scale._array import ArrayIteration, Place
 from convexnn.scale.normal import least_squares
 from convexnn.scale.rbcd import RandomizedIteration
 from farkas.history import Recorder
+from farkas.parallel import blas_threads_for
 from farkas.status import Status
 
 Array = NDArray[np.float64]
@@ -68,6 +69,18 @@ def solve(
     -------
     Solution
     """
+    with blas_threads_for(program.X):
+        return _solve(program, settings, x0, state, factor, where)
+
+
+def _solve(
+    program: Program,
+    settings: Settings,
+    x0: tuple[Array, ...] | None,
+    state: dict[str, Any] | None,
+    factor: Factor | None,
+    where: Place | None,
+) -> Solution:
     begun = time.perf_counter()
     method = _method(program, settings, where)
     if factor is None:

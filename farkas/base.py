@@ -18,11 +18,14 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
 from farkas.certificate import Certificate
+from farkas.parallel import blas_threads_for
 from farkas.status import Status
 
 
 def certified_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate ``fit``: callbacks are torn down, however it ends.
+
+    Small data are fitted with one BLAS thread, see :func:`blas_threads_for`.
 
     Every ``fit`` of a :class:`CertifiedMixin` carries it.
 
@@ -39,8 +42,10 @@ def certified_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fit)
     def clean_fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        X = args[0] if args else kwargs.get("X")
         try:
-            return fit(self, *args, **kwargs)
+            with blas_threads_for(X):
+                return fit(self, *args, **kwargs)
         finally:
             self.__dict__.pop("_fit_task", None)
 

@@ -6,6 +6,7 @@ does not depend on it, because randomness travels with the item.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
@@ -76,6 +77,69 @@ def _hold_inner_threads(n_workers: int) -> AbstractContextManager[Any]:
     above = {pool["prefix"]: share for pool in pools if pool["num_threads"] > share}
     limit: AbstractContextManager[Any] = controller.limit(limits=above)
     return limit
+
+
+class _SingleThread:
+    """Hold BLAS to one thread while any caller is inside; for many small products.
+
+    A product of a few hundred rows is faster on one thread: on few cores, waking the
+    others can cost ten times the product. Callers in several threads share one limit,
+    which the first sets and the last lifts.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._controller: Any = None
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            if self._controller is None:  # a search of all loaded libraries
+                from threadpoolctl import ThreadpoolController
+
+                self._controller = ThreadpoolController()
+            self._limit = self._controller.limit(limits=1, user_api="blas")
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
+
+
+_single_thread = _SingleThread()
+
+# Data up to this many numbers are small.
+SMALL = 200_000
+
+
+def blas_threads_for(X: Any) -> AbstractContextManager[None]:
+    """Return a context in which BLAS has as many threads as products with X are worth.
+
+    Parameters
+    ----------
+    X : array-like
+        Data. What has no ``size`` counts as small.
+
+    Returns
+    -------
+    context manager
+        One thread for small data, else as many as before. May be nested.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from farkas.parallel import blas_threads_for
+    >>> with blas_threads_for(np.ones((3, 2))):
+    ...     np.ones((3, 2)).T @ np.ones(3)
+    array([3., 3.])
+    """
+    size = getattr(X, "size", 0)
+    large = isinstance(size, int) and size > SMALL
+    return nullcontext() if large else _single_thread
 
 
 def spawn_seeds(random_state: RandomSource, n: int) -> list[np.random.SeedSequence]:

@@ -21,6 +21,7 @@ from convexnn.relaxation.dnn import WEIGHT, DouglasRachford, Level, Lift, Pull, 
 from convexnn.relaxation.elementary import elementary_dual
 from convexnn.relaxation.level import Fitted
 from farkas.history import Recorder
+from farkas.parallel import blas_threads_for
 from farkas.status import Status
 
 Array = NDArray[np.float64]
@@ -128,7 +129,7 @@ def best_bound(
     splitting = climb.start(U, signs, products)
     status, interrupted = Status.MAX_ITER, False
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), blas_threads_for(X):
             for left in range(branches, -1, -1):
                 stall = STALL_BEFORE_SPLIT if left else STALL
                 status = climb.run(splitting, max_iter, max_time, stall)

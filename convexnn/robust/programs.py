@@ -23,6 +23,7 @@ from convexnn.robust.bounds import RobustBounds
 from convexnn.robust.patterns import warn_if_collapsed
 from convexnn.robust.program import RobustProgram
 from farkas.certificate import Certificate
+from farkas.parallel import blas_threads_for
 from farkas.result import make_result
 from farkas.status import Status
 from farkas.verification import certify
@@ -191,7 +192,8 @@ def solve_program(
     arguments = (factor, program.y, program.alpha, program.loss)
     iteration = RobustIteration(*arguments, rho=settings.rho, x0=blocks, state=state)
     bounds = RobustBounds(*arguments, state=state)
-    return Driver(settings, iteration, bounds, begun, state).run()
+    with blas_threads_for(program.X):
+        return Driver(settings, iteration, bounds, begun, state).run()
 
 
 def solve_by_cvxpy(program: RobustProgram, settings: Settings) -> Solution:

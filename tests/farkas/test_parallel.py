@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from farkas.parallel import pmap, seed_sequence, spawn_seeds
+from farkas.parallel import blas_threads_for, pmap, seed_sequence, spawn_seeds
 
 HOLDERS = {
     "RandomState": np.random.RandomState,
@@ -134,3 +134,17 @@ def test_a_seed_outside_the_range_is_refused(random_state):
 def test_a_seed_of_another_type_is_refused(random_state):
     with pytest.raises(TypeError, match="random_state="):
         seed_sequence(random_state)
+
+
+def test_small_data_take_one_blas_thread_and_give_the_others_back():
+    small, large = np.ones((10, 3)), np.broadcast_to(1.0, (1000, 1000))
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with blas_threads_for(large):
+            assert blas_threads() == before
+        with blas_threads_for(small), blas_threads_for([[1.0]]):
+            assert set(np.atleast_1d(blas_threads())) == {1}
+        assert blas_threads() == before
+        with pytest.raises(ZeroDivisionError), blas_threads_for(small):
+            raise ZeroDivisionError
+        assert blas_threads() == before
