@@ -101,8 +101,9 @@ class SDLClassifier(
         cross-validation.
     rotation : {None, "varimax"}, default=None
         Filter model: presentation of the atoms within their span.
-    array_backend : {"numpy", "auto", "cupy"}, default="numpy"
-        Where dense work is done.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the heavy products of lifted solvers are done; "auto" stays where the data
+        are.
     n_jobs : int, default=None
         Processes for several starts; the result does not depend on it.
     verbose : {0, 1, 2}, default=0

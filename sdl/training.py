@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_non_negative, validate_data
 
-from farkas.backend import get_namespace
+from farkas.backend import check_device, get_namespace
 from farkas.base import CertifiedMixin, check_choice, check_number
 from farkas.status import Status
 from sdl._measure import objective
@@ -28,7 +28,6 @@ Array = NDArray[np.float64]
 # Number of atoms of n_components="auto", if half the columns are as many: a dictionary
 # of all columns would compress nothing.
 DEFAULT_COMPONENTS = 8
-_DEVICES = {"numpy": "cpu", "auto": "auto", "cupy": "cuda"}
 
 
 class SupervisedDictionary(CertifiedMixin, BaseEstimator):
@@ -69,7 +68,7 @@ class SupervisedDictionary(CertifiedMixin, BaseEstimator):
         missing: str = "error",
         threshold: str | None = None,
         rotation: str | None = None,
-        array_backend: str = "numpy",
+        device: str = "auto",
         n_jobs: int | None = None,
         verbose: int = 0,
         random_state: Any = None,
@@ -107,7 +106,7 @@ class SupervisedDictionary(CertifiedMixin, BaseEstimator):
         self.missing = missing
         self.threshold = threshold
         self.rotation = rotation
-        self.array_backend = array_backend
+        self.device = device
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
@@ -120,7 +119,7 @@ class SupervisedDictionary(CertifiedMixin, BaseEstimator):
         check_choice("svd", self.svd, ("auto", "exact", "lanczos"))
         check_choice("threshold", self.threshold, (None, "youden"))
         check_choice("rotation", self.rotation, (None, "varimax"))
-        check_choice("array_backend", self.array_backend, tuple(_DEVICES))
+        check_device(self.device)
         if self.n_components != "auto":
             check_number("n_components", self.n_components, low=1, integer=True)
         if self.xi != "mle":
@@ -262,9 +261,7 @@ class SupervisedDictionary(CertifiedMixin, BaseEstimator):
                 form, settings, step=self.step, init=self.init, n_init=self.n_init,
                 x0=earlier, certificate=self.certificate, n_jobs=self.n_jobs,
                 random_state=self.random_state, svd=self.svd,
-                where=get_namespace(
-                    np.empty(0), device=_DEVICES[self.array_backend]
-                ),
+                where=get_namespace(np.empty(0), device=self.device),
             )  # fmt: skip
         if solver == "lbfgs":
             from sdl.factored import solve_factored

@@ -374,7 +374,7 @@ def test_full_rank_is_logistic_regression(cancer):
         ({"svd": "fast"}, "svd='fast'"),
         ({"threshold": 0.5}, "threshold=0.5"),
         ({"rotation": "promax"}, "rotation='promax'"),
-        ({"array_backend": "torch"}, "array_backend='torch'"),
+        ({"device": "tpu"}, "device='tpu'"),
         ({"baseline": 9}, "baseline=9"),
         ({"covariate_columns": [0, 0]}, "twice"),
         ({"covariate_columns": [99]}, "position 99"),
