@@ -21,6 +21,7 @@ THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NU
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from report import table  # noqa: E402
 from scipy.optimize import differential_evolution, dual_annealing  # noqa: E402
 
 from dfo import CBO, CBOClassifier, consensus_hopping, minimize_cbo  # noqa: E402
@@ -671,18 +672,6 @@ def compilation_text(found):
         "## A new Numba objective in a fresh process",
         f"{found['best']:.2f} to {found['worst']:.2f} s of CPU time, run included.",
     ]
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NU
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from report import table  # noqa: E402
 from scipy.sparse import csr_array  # noqa: E402
 from scipy.sparse.csgraph import connected_components  # noqa: E402
 
@@ -521,18 +522,6 @@ def show_profile(r):
         f"1000 seeds, four settings each, two workers: {r['seconds']:.1f} s; smallest "
         f"conductance {r['lowest']:.4f}."
     )
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 PARTS = {

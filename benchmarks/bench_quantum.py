@@ -20,6 +20,7 @@ os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
 from qiskit.circuit.library import efficient_su2, zz_feature_map  # noqa: E402
+from report import table  # noqa: E402
 from scipy.optimize import minimize  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
@@ -662,18 +663,6 @@ def ratio(r):
         return ""
     value = r["ours"] / r["theirs"] if r.get("inverse") else r["theirs"] / r["ours"]
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
-
-
-def table(names, rows):
-    """Return a Markdown table whose columns line up."""
-    cells = [names, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(names))]
-    cells.insert(1, ["-" * (width - 1) + ":" for width in widths])
-    padded = (
-        [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        for row in cells
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 if __name__ == "__main__":
