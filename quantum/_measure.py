@@ -72,8 +72,9 @@ def measure_circuit(
     witness : mapping
         ``theta`` (P,); the circuit as ``gates``, ``angles`` and ``matrices`` (see
         ``_measure_circuit.Circuit``); ``classes`` (d,), or ``paulis`` (T, n) and
-        ``coefficients`` (T,); optional ``readout_error`` (n, 2, 2), ``sample_weight``
-        (N,), ``tangent`` (C, N), ``dual`` (k, k) for K > 2, ``counts`` (N, K) of shots;
+        ``coefficients`` (T,), of K observables also ``members`` (T,); optional
+        ``readout_error`` (n, 2, 2), ``sample_weight`` (N,), ``tangent`` (C, N),
+        ``dual`` (k, k) for K > 2, ``counts`` (N, K) of shots;
         ``tape`` and ``starts`` with ``encoding="circuit"``; ``basis`` (d, k), the
         coordinates of ``dual`` when N < d.
     parameters : mapping
@@ -98,6 +99,8 @@ def measure_circuit(
     scope = str(parameters["scope"])
     if scope not in SCOPES:
         raise CertificateError(f"scope={scope!r} must be one of {tuple(SCOPES)}.")
+    if "members" in witness and scope != "none":
+        raise CertificateError("there is no bound with several observables.")
     index, K, s, weighted = labels_and_weights(X, y, witness)
     encoded = encode(X, theta, witness, parameters)
     n = encoded.circuit.n

@@ -1,7 +1,9 @@
 """Losses of class probabilities and expectation values: values, slopes, extremes.
 
 A model predicts a matrix P of shape (C, N). Two classes have one row, ``p_1``; K > 2
-classes have K rows; an observable has one row, its expectation value f.
+classes have K rows; an observable has one row, its expectation value f. K observables
+have K rows, of which row c is drawn to +1 by class c and to -1 by every other one, and
+the loss of a sample is the sum over the rows.
 
 Cross-entropy is that of ``eps + (1 - K eps) p``, the floored probability, in value and
 slope alike, so that it stays smooth and convex.
@@ -35,13 +37,7 @@ class Loss(NamedTuple):
     def values(self, P: Array, y: NDArray[np.int64]) -> Array:
         """Loss of each sample, shape (N,)."""
         if self.classes == 0:
-            sign = 2.0 * y - 1.0
-            f = P[0]
-            if self.kind == "squared":
-                return (f - sign) ** 2
-            if self.kind == "hinge":
-                return np.maximum(0.0, 1.0 - sign * f)
-            return np.logaddexp(0.0, -self.slope * sign * f)
+            return np.sum(self._expectation_losses(P, y), axis=0)
         if self.kind == "cross_entropy":
             return -np.log(self._floored(P, y))
         if self.classes == 2:
@@ -53,17 +49,16 @@ class Loss(NamedTuple):
     def slopes(self, P: Array, y: NDArray[np.int64]) -> Array:
         """Differentiate each sample's loss by each row of P; shape of P."""
         if self.classes == 0:
-            sign = 2.0 * y - 1.0
-            f = P[0]
+            sign = _signs(P, y)
             if self.kind == "squared":
-                return 2.0 * (f - sign)[None]
+                return 2.0 * (P - sign)
             if self.kind == "hinge":
-                return np.where(sign * f < 1.0, -sign, 0.0)[None]
+                return np.where(sign * P < 1.0, -sign, 0.0)
             a = self.slope
             # exp(-|z|) cannot overflow
-            z = a * sign * f
+            z = a * sign * P
             e = np.exp(-np.abs(z))
-            return (-a * sign * np.where(z >= 0, e, 1.0) / (1.0 + e))[None]
+            return -a * sign * np.where(z >= 0, e, 1.0) / (1.0 + e)
         if self.kind == "cross_entropy":
             steep = -(1.0 - self.classes * self.floor) / self._floored(P, y)
             if self.classes == 2:
@@ -84,26 +79,39 @@ class Loss(NamedTuple):
             return self.values(P, y) + slopes * radius + self.classes * radius**2
         # A convex function of one number is largest at an end of an interval.
         if self.classes == 0:
-            low, high = P - radius, P + radius
-        else:
-            low, high = np.maximum(P - radius, 0.0), np.minimum(P + radius, 1.0)
+            ends = [self._expectation_losses(P + r, y) for r in (-radius, radius)]
+            return np.sum(np.maximum(*ends), axis=0)
+        low, high = np.maximum(P - radius, 0.0), np.minimum(P + radius, 1.0)
         return np.maximum(self.values(low, y), self.values(high, y))
 
     def slope_errors(self, P: Array, y: NDArray[np.int64], radius: Array) -> Array:
-        """How far slopes may be off when predictions are off by ``radius``, (N,)."""
+        """How far slopes may be off when predictions are off by ``radius``, (N,).
+
+        Of expectation values the sum over the rows, of probabilities the largest.
+        """
         here = self.slopes(P, y)
         if self.kind == "hinge":  # a kink: any slope between the two is a subgradient
-            return np.where(np.abs(1 - np.abs(P[0])) <= radius, 1.0, 0.0)
+            return np.sum(np.abs(1 - np.abs(P)) <= radius, axis=0, dtype=np.float64)
         if self.kind == "squared":
-            return 2.0 * radius
+            return (2.0 if self.classes else 2.0 * len(P)) * radius
         # Slopes of a convex function are monotone: the ends are the extremes.
         low, high = P - radius, P + radius
         if self.classes:
             low, high = np.maximum(low, 0.0), np.minimum(high, 1.0)
-        return np.maximum(
-            np.abs(self.slopes(low, y) - here).max(axis=0),
-            np.abs(self.slopes(high, y) - here).max(axis=0),
+        moved = np.maximum(
+            np.abs(self.slopes(low, y) - here), np.abs(self.slopes(high, y) - here)
         )
+        largest: Array = moved.max(axis=0) if self.classes else moved.sum(axis=0)
+        return largest
+
+    def _expectation_losses(self, P: Array, y: NDArray[np.int64]) -> Array:
+        """Loss of each expectation value, shape of P."""
+        sign = _signs(P, y)
+        if self.kind == "squared":
+            return (P - sign) ** 2
+        if self.kind == "hinge":
+            return np.maximum(0.0, 1.0 - sign * P)
+        return np.logaddexp(0.0, -self.slope * sign * P)
 
     def _floored(self, P: Array, y: NDArray[np.int64]) -> Array:
         if self.classes == 2:
@@ -111,6 +119,13 @@ class Loss(NamedTuple):
         else:
             p = P[y, np.arange(len(y))]
         return self.floor + (1.0 - self.classes * self.floor) * p
+
+
+def _signs(P: Array, y: NDArray[np.int64]) -> Array:
+    """Where expectation values should be: -1 or 1, shape of P."""
+    if len(P) == 1:
+        return (2.0 * y - 1.0)[None]
+    return np.where(np.arange(len(P))[:, None] == y, 1.0, -1.0)
 
 
 def make_loss(kind: str, classes: int, floor: float, slope: float) -> Loss:

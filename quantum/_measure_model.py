@@ -61,24 +61,42 @@ class Readout(NamedTuple):
     effects: Array  # (C, d)
     paulis: NDArray[Any] | None = None
     coefficients: Array | None = None
+    members: NDArray[Any] | None = None  # which observable a word belongs to
+
+    def _observables(self) -> list[tuple[NDArray[Any], Array]]:
+        """Words and coefficients of each observable; there are none of effects."""
+        if self.paulis is None or self.coefficients is None:
+            return []
+        if self.members is None:
+            return [(self.paulis, self.coefficients)]
+        rows = [self.members == c for c in range(int(self.members.max()) + 1)]
+        return [(self.paulis[mine], self.coefficients[mine]) for mine in rows]
 
     def apply(self, S: Complex, weights: Array, n: int) -> Complex:
         """``sum_c weights[c, i] E_c`` applied to the columns of S."""
-        if self.paulis is None or self.coefficients is None:
+        if self.paulis is None:
             return S * (self.effects.T @ weights)
-        return apply_paulis(S, self.paulis, self.coefficients, n) * weights[0]
+        total = np.zeros_like(S)
+        for (words, c), w in zip(self._observables(), weights, strict=True):
+            total += apply_paulis(S, words, c, n) * w
+        return total
 
     def outputs(self, S: Complex, n: int) -> Array:
         """Return the outputs (C, N) of final states (d, N)."""
-        if self.paulis is None or self.coefficients is None:
+        if self.paulis is None:
             return self.effects @ (S.real**2 + S.imag**2)
-        applied = apply_paulis(S, self.paulis, self.coefficients, n)
-        return np.sum(S.conj() * applied, axis=0).real[None]
+        bra = S.conj()
+        return np.stack(
+            [
+                np.sum(bra * apply_paulis(S, words, c, n), axis=0).real
+                for words, c in self._observables()
+            ]
+        )
 
     def size(self) -> float:
         """Bound on the norm of each effect."""
-        if self.coefficients is not None:
-            return float(np.abs(self.coefficients).sum())
+        if self.paulis is not None:
+            return max(float(np.abs(c).sum()) for _, c in self._observables())
         return max(1.0, float(np.abs(self.effects).max()))
 
     def target(self, n: int, scope: str) -> Target:
@@ -190,9 +208,19 @@ def readout_from(
             raise CertificateError("paulis must be integers of shape (T, n).")
         if not np.isin(words, (0, 1, 2, 3)).all() or not np.isfinite(c).all():
             raise CertificateError("paulis must be 0 to 3, coefficients finite.")
-        if noise or "readout_error" in witness or n_classes != 2:
-            raise CertificateError("an observable has two classes and no noise here.")
-        return Readout(np.empty((0, 2**n)), words, c)
+        if noise or "readout_error" in witness:
+            raise CertificateError("an observable has no noise here.")
+        members = None
+        if "members" in witness:  # one observable a class
+            members = np.asarray(witness["members"])
+            whole = members.shape == (len(c),) and members.dtype.kind == "i"
+            if not whole or not np.array_equal(np.unique(members), range(n_classes)):
+                raise CertificateError(
+                    f"members must give each word an observable below {n_classes}."
+                )
+        elif n_classes != 2:
+            raise CertificateError("one observable is for two classes.")
+        return Readout(np.empty((0, 2**n)), words, c, members)
     classes = np.asarray(witness["classes"])
     if classes.shape != (2**n,) or classes.dtype.kind not in "iu":
         raise CertificateError(f"classes must be {2**n} integers.")

@@ -54,9 +54,10 @@ class VariationalQuantumClassifier(
     interpret : str or callable, default=None
         Class of a bit string: "parity" (default for two classes), "majority", "modulo"
         (default for more), or a function of the integer.
-    observable : str, Pauli or SparsePauliOp, default=None
+    observable : str, Pauli, SparsePauliOp, or list of them, default=None
         Expectation value to use instead, for two classes: a Pauli word such as "ZZ", or
-        a sum of words.
+        a sum of words. A list holds one a class: the loss adds up over the classes, the
+        largest value decides, and there is no floor.
     loss : str, default="cross_entropy"
         "cross_entropy" (natural logarithm) or "squared"; with an observable "squared",
         "hinge" or "logistic".
@@ -344,7 +345,10 @@ class VariationalQuantumClassifier(
 
     def _decide(self, X: ArrayLike) -> Array:
         outputs = self._outputs(X)
-        if self.model_.readout.is_observable:
+        readout = self.model_.readout
+        if readout.members is not None:
+            return outputs[1] - outputs[0] if readout.n_classes == 2 else outputs.T
+        if readout.is_observable:
             return outputs[0]
         return self.model_.probabilities(outputs)
 

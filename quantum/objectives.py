@@ -16,6 +16,7 @@ from quantum._measure_circuit import KINDS
 from quantum.export import separated
 from quantum.metric import METRIC_BATCH, fidelity, fubini_study
 from quantum.model import CircuitModel, merge_rows
+from quantum.readout import Readout
 from quantum.simulator import Simulator
 
 Array = NDArray[np.float64]
@@ -263,16 +264,20 @@ class ShotSampler:
         self.model, self.simulator = model, whole.simulator(X)
         self.shots, self.rng, self.n_shots = shots, rng, 0
         self.words = list(_words(whole, X)) if model.readout.is_observable else None
+        self.n_outputs = 1 if model.readout.members is None else model.readout.n_classes
 
     def __call__(self, phis: Array) -> Array:
         """Return estimated outputs (T, C, N)."""
         if self.words is None:
             return estimates(self.counts(phis), self.model)
-        return sum(c * self._signs(word, phis) for c, word in self.words)
+        total = np.zeros((len(phis), self.n_outputs, self.simulator.planes.shape[2]))
+        for member, c, word in self.words:
+            total[:, member] += c * self._signs(word, phis)
+        return total
 
     def _signs(self, word: Any, phis: Array) -> Array:
-        """Mean (T, 1, N) of the signs that shots of one Pauli word give."""
-        p = np.clip(0.5 + 0.5 * word.outputs_many(phis), 0.0, 1.0)
+        """Mean (T, N) of the signs that shots of one Pauli word give."""
+        p = np.clip(0.5 + 0.5 * word.outputs_many(phis)[:, 0], 0.0, 1.0)
         self.n_shots += self.shots * p.size
         return 2.0 * self.rng.binomial(self.shots, p) / self.shots - 1.0
 
@@ -287,12 +292,22 @@ class ShotSampler:
         return self.rng.multinomial(self.shots, p)
 
 
-def _words(model: CircuitModel, X: Array) -> Iterator[tuple[float, Any]]:
-    """Yield the coefficient and a simulator of each Pauli word of an observable."""
+def _words(model: CircuitModel, X: Array) -> Iterator[tuple[int, float, Any]]:
+    """Yield the output, the coefficient and a simulator of each Pauli word."""
     readout = model.readout
-    for word, c in zip(readout.paulis, readout.coefficients, strict=True):  # type: ignore[arg-type]
-        one = dataclasses.replace(readout, paulis=word[None], coefficients=np.ones(1))
-        yield float(c), dataclasses.replace(model, readout=one).simulator(X)
+    if readout.paulis is None or readout.coefficients is None:
+        return
+    members = readout.members
+    if members is None:
+        members = np.zeros(len(readout.paulis), dtype=np.int64)
+    for member, word, c in zip(
+        members, readout.paulis, readout.coefficients, strict=True
+    ):
+        one = Readout(
+            n=readout.n, n_classes=2, paulis=word[None], coefficients=np.ones(1)
+        )
+        simulator = dataclasses.replace(model, readout=one).simulator(X)
+        yield int(member), float(c), simulator
 
 
 def estimates(counts: Integers, model: CircuitModel) -> Array:

@@ -96,7 +96,7 @@ class PrimitiveRunner:
         self._weight_columns = [names.index(p.name) for p in weights]
         self._width = len(names)
         if self.expects:
-            self.observable = _observable(model, circuit)
+            self.observables = _observables(model, circuit)
 
     def with_data(self, X: Array) -> PrimitiveRunner:
         """Return the same circuit for other rows."""
@@ -109,8 +109,8 @@ class PrimitiveRunner:
     def __call__(self, phis: Array) -> Array:
         """Return estimated outputs (T, C, N) at angles (T, n) of the trained gates."""
         if self.expects:
-            values = self._run(phis, self._expectations)
-            return values.reshape(len(phis), 1, len(self.X))
+            values = self._run(phis, self._expectations)  # (T N, C)
+            return np.moveaxis(values.reshape(len(phis), len(self.X), -1), 2, 1)
         return estimates(self.counts(phis), self.model)
 
     def counts(self, phis: Array) -> Integers:
@@ -160,9 +160,10 @@ class PrimitiveRunner:
     def _expectations(self, bindings: Array) -> Array:
         # Without a precision the default of an estimator would make "exact" noisy.
         precision = 0.0 if self.shots is None else 1.0 / np.sqrt(self.shots)
-        pub = (self.circuit, self.observable, bindings)
+        column = [[operator] for operator in self.observables]  # against all bindings
+        pub = (self.circuit, column, bindings)
         result = self.primitive.run([pub], precision=precision).result()
-        return np.asarray(result[0].data.evs, dtype=np.float64)
+        return np.asarray(result[0].data.evs, dtype=np.float64).T
 
 
 def bit_integers(array: NDArray[np.uint8]) -> Integers:
@@ -208,16 +209,25 @@ def full_circuit(
     return first.compose(second), features, weights
 
 
-def _observable(model: CircuitModel, circuit: Any) -> Any:
+def _observables(model: CircuitModel, circuit: Any) -> list[Any]:
+    """Return the operators of the outputs, on the qubits of the circuit."""
     from qiskit.quantum_info import SparsePauliOp
 
     words, c = model.readout.paulis, model.readout.coefficients
     if words is None or c is None:
         raise PrimitiveError("an estimator needs an observable.")
     labels = ["".join("IXYZ"[k] for k in word[::-1]) for word in words]
-    operator = SparsePauliOp(labels, c)
+    members = model.readout.members
+    if members is None:
+        members = np.zeros(len(words), dtype=np.int64)
+    operators = []
+    for k in range(members.max() + 1):
+        mine = np.flatnonzero(members == k)
+        operators.append(SparsePauliOp([labels[t] for t in mine], c[mine]))
     layout = getattr(circuit, "layout", None)
-    return operator if layout is None else operator.apply_layout(layout)
+    if layout is None:
+        return operators
+    return [operator.apply_layout(layout) for operator in operators]
 
 
 def without_live_handles(state: dict[str, Any]) -> dict[str, Any]:

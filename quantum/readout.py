@@ -39,6 +39,8 @@ class Readout:
         Pauli words of an observable, 0 to 3 for I, X, Y, Z.
     coefficients : ndarray of shape (T,) or None
         Their coefficients.
+    members : ndarray of shape (T,) or None
+        Class whose observable a word belongs to; None with one observable for all.
     """
 
     n: int
@@ -48,6 +50,7 @@ class Readout:
     depolarizing: float = 0.0
     paulis: NDArray[np.int64] | None = None
     coefficients: Array | None = None
+    members: NDArray[np.int64] | None = None
 
     @property
     def is_observable(self) -> bool:
@@ -56,7 +59,7 @@ class Readout:
 
     def witness(self) -> dict[str, Any]:
         """Return the arrays that a certificate stores."""
-        names = ("classes", "readout_error", "paulis", "coefficients")
+        names = ("classes", "readout_error", "paulis", "coefficients", "members")
         return {k: getattr(self, k) for k in names if getattr(self, k) is not None}
 
     @functools.cached_property
@@ -67,19 +70,25 @@ class Readout:
 
     @functools.cached_property
     def diagonal(self) -> tuple[Array, NDArray[np.complex128] | None]:
-        """Weights (C, d) and the basis (d, d) whose columns they belong to.
+        """Weights (C, r) and the basis (d, r) whose columns they belong to.
 
-        The basis is None for the computational one.
+        The basis is None for the computational one. Each of several observables has d
+        columns of its own.
         """
         if self.paulis is None:
             return self.measured.effects, None
         d = 2**self.n
         identity = np.eye(d, dtype=complex)
-        O = self.measured.apply(identity, np.ones((1, d)), self.n)  # noqa: E741
+        C = 1 if self.members is None else self.n_classes
+        operators = [
+            self.measured.apply(identity, np.repeat(row[:, None], d, axis=1), self.n)
+            for row in np.eye(C)
+        ]
         if not (self.paulis % 3).any():  # only I and Z: diagonal as it is
-            return np.diagonal(O).real[None].copy(), None
-        eigenvalues, W = np.linalg.eigh(0.5 * (O + O.conj().T))
-        return eigenvalues[None], W
+            return np.array([np.diagonal(A).real for A in operators]), None
+        pairs = [np.linalg.eigh(0.5 * (A + A.conj().T)) for A in operators]
+        weights = np.kron(np.eye(C), np.ones(d)) * np.concatenate([v for v, _ in pairs])
+        return weights, np.concatenate([W for _, W in pairs], axis=1)
 
     @property
     def rank(self) -> float | None:
@@ -156,6 +165,51 @@ def class_table(
     return popcounts(n) % 2
 
 
+def observable_readout(observable: Any, n: int, n_classes: int) -> Readout:
+    """Return the readout of one observable for two classes, or of one a class.
+
+    Parameters
+    ----------
+    observable : str, Pauli, SparsePauliOp, or list or tuple of them
+        See :func:`observable_words`.
+    n : int
+        Number of qubits.
+    n_classes : int
+        K.
+
+    Returns
+    -------
+    Readout
+
+    Raises
+    ------
+    ValueError
+        If the number of observables does not fit that of the classes.
+    """
+    several = isinstance(observable, list | tuple) and len(observable) != 1
+    if not several:
+        if n_classes != 2:
+            raise ValueError(
+                f"one observable is for 2 classes, but y holds {n_classes}; pass a "
+                f"list of {n_classes}, or use interpret."
+            )
+        if isinstance(observable, list | tuple):
+            (observable,) = observable
+        words, c = observable_words(observable, n)
+        return Readout(n=n, n_classes=2, paulis=words, coefficients=c)
+    if len(observable) != n_classes:
+        raise ValueError(
+            f"observable holds {len(observable)} operators, but y holds {n_classes} "
+            "classes; pass one for each class."
+        )
+    pairs = [observable_words(one, n) for one in observable]
+    return Readout(
+        n=n, n_classes=n_classes, paulis=np.concatenate([w for w, _ in pairs]),
+        coefficients=np.concatenate([c for _, c in pairs]),
+        members=np.repeat(np.arange(n_classes), [len(c) for _, c in pairs]),
+    )  # fmt: skip
+
+
 def observable_words(observable: Any, n: int) -> tuple[NDArray[np.int64], Array]:
     """Return the Pauli words (T, n) and coefficients (T,) of an observable.
 
@@ -188,8 +242,8 @@ def observable_words(observable: Any, n: int) -> tuple[NDArray[np.int64], Array]
         coefficients = complex_.real.copy()
     else:
         raise TypeError(
-            f"observable must be a str, a Pauli or a SparsePauliOp, got "
-            f"{type(observable).__name__}; a sum of words is one SparsePauliOp."
+            f"observable must be a str, a Pauli or a SparsePauliOp, or a list of them, "
+            f"got {type(observable).__name__}; a sum of words is one SparsePauliOp."
         )
     for label in labels:
         if len(label) != n or set(label) - set("IXYZ"):

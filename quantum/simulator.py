@@ -74,7 +74,7 @@ class Simulator:
         # of rows with weights 0 and 1 the smaller is taken.
         w = self.weights
         self._offset, self._flip = 0.0, 1.0
-        self._rows = np.arange(d)
+        self._rows = np.arange(w.shape[1])
         if len(w) == 1 and basis is None and np.isin(w[0], (0.0, 1.0)).all():
             inside = np.flatnonzero(w[0] == 1.0)
             if 2 * len(inside) > d:
@@ -94,10 +94,10 @@ class Simulator:
         )
         if self.order == "rows":
             self._tall = np.ascontiguousarray(self.planes.reshape(2 * d, N).T)
-            start = np.eye(d)[:, self._rows]
-            self._start = np.zeros((2, d, r))
-            self._start[0] = start
-            if self._basis is not None:
+            if self._basis is None:
+                self._start = np.zeros((2, d, r))
+                self._start[0] = np.eye(d)[:, self._rows]
+            else:
                 self._start = np.stack([self._basis.real.T, self._basis.imag.T])
         parts = {
             "forward": self._matrices,

@@ -30,7 +30,7 @@ from quantum.objectives import (
     ShotSampler,
 )
 from quantum.primitives import PrimitiveRunner, check_backend
-from quantum.readout import Readout, class_table, observable_words
+from quantum.readout import Readout, class_table, observable_readout
 from quantum.reuploading import reuploading_table
 from quantum.training import (
     INITIALISATIONS,
@@ -185,13 +185,7 @@ class VariationalFit:
 
     def _readout(self: Any, n: int, n_classes: int) -> Readout:
         if self.observable is not None:
-            if n_classes != 2:
-                raise ValueError(
-                    f"observable is for 2 classes, but y holds {n_classes}; use "
-                    "interpret."
-                )
-            words, c = observable_words(self.observable, n)
-            return Readout(n=n, n_classes=2, paulis=words, coefficients=c)
+            return observable_readout(self.observable, n, n_classes)
         error = None
         if self.readout_error is not None:
             error = np.ascontiguousarray(self.readout_error, dtype=np.float64)
