@@ -115,12 +115,12 @@ def _method(
     if program.alpha == 0 or settings.solver == "cvxpy":
         return Iteration
     u_update = settings.u_update
-    if where is None or where.is_host:
+    if where is None or where.has_kernels:
         return RandomizedIteration if u_update == "rbcd" else Iteration
     if u_update not in ("auto", "eigh", "cg"):
         raise ValueError(
-            f"u_update={u_update!r} runs on the CPU; choose 'eigh' or 'cg' for "
-            "device='cuda'."
+            f"u_update={u_update!r} runs on the CPU in float64; choose 'eigh' or 'cg' "
+            "for device='cuda' or dtype='float32'."
         )
     return partial(ArrayIteration, where=where, u_update=u_update)
 

@@ -92,6 +92,9 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         Processes for several classes; the result does not depend on it.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where the iterations run.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the iterations, see :func:`solve_relu`; of the certificate it is
+        double always.
     random_state : int, RandomState or None, default=None
         Determines the sampled patterns.
     verbose : {0, 1, 2}, default=0
@@ -375,6 +378,9 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
         Processes for several outputs; the result does not depend on it.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where the iterations run.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the iterations, see :func:`solve_relu`; of the certificate it is
+        double always.
     random_state : int, RandomState or None, default=None
         Determines the sampled patterns.
     verbose : {0, 1, 2}, default=0

@@ -24,7 +24,7 @@ from convexnn.refine import Refined
 from convexnn.robust.patterns import warn_if_collapsed
 from convexnn.robust.program import column_radius
 from convexnn.robust.programs import mint_robust
-from convexnn.scale._array import place
+from convexnn.scale._array import DTYPES, place
 from convexnn.training import SAMPLERS, ForEach, Trained, Training, earlier_fit
 from farkas.backend import check_device
 from farkas.base import CertifiedMixin, check_choice, check_number
@@ -61,6 +61,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         warm_start: bool = False,
         n_jobs: int | None = None,
         device: str = "auto",
+        dtype: str = "float64",
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -84,6 +85,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         self.warm_start = warm_start
         self.n_jobs = n_jobs
         self.device = device
+        self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose
 
@@ -114,6 +116,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
             u_update="rbcd" if self.solver == "rbcd" else "auto",
         )
         check_device(self.device)
+        check_choice("dtype", self.dtype, DTYPES)
         return dataclasses.replace(
             settings,
             name=type(self).__name__,
@@ -129,6 +132,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
                 ("solver", "rbcd", "use solver='admm'"),
                 ("certificate", "global", "use certificate='patterns'"),
                 ("device", "cuda", "use device='cpu'"),
+                ("dtype", "float32", "use dtype='float64'"),
             ):
                 if getattr(self, name) == wrong:
                     raise ValueError(
@@ -140,6 +144,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
                 ("loss", ("squared", "logistic"), "use loss='squared'"),
                 ("solver", ("auto", "admm"), "use solver='admm'"),
                 ("device", ("auto", "cpu"), "use device='cpu'"),
+                ("dtype", ("float64",), "use dtype='float64'"),
             ):
                 value = getattr(self, name)
                 if value not in options:
@@ -234,7 +239,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
             eps=eps,
             random_state=self.random_state,
             settings=settings,
-            where=place(self.device, data),
+            where=place(self.device, data, dtype=self.dtype),
         )
 
     def _fit_jointly(self, X: Array, y: Any, encoding: str, settings: Settings) -> None:

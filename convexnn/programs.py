@@ -37,6 +37,7 @@ def solve_relu(
     verbose: int = 0,
     u_update: str = "auto",
     device: str = "auto",
+    dtype: str = "float64",
     state: dict[str, Any] | None = None,
 ) -> OptimizeResult:
     """Train a two-layer ReLU network to proven optimality on its patterns.
@@ -87,9 +88,14 @@ def solve_relu(
         Where the iteration runs: "auto" stays with the library of X. On a GPU (CuPy)
         the constraints are split, since the projection onto the cones does not map to
         it, and more iterations are needed; both bounds are computed on the host.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the iteration. "float32" is for GPUs; it takes the steps of
+        ``device="cuda"`` on the host as well. Patterns, bounds and certificate stay in
+        double precision, so the certificate is as strict; a ``tol`` below about 1e-5
+        may be out of reach.
     state : dict, optional
-        ``result.state`` of an earlier run on the same data, with the same ``u_update``
-        and ``device``, to continue bit for bit.
+        ``result.state`` of an earlier run on the same data, with the same ``u_update``,
+        ``device`` and ``dtype``, to continue bit for bit.
 
     Returns
     -------
@@ -122,7 +128,7 @@ def solve_relu(
     >>> round(result.fun, 3), result.certificate.guarantee.name
     (0.579, 'GLOBAL')
     """
-    where = place(device, X, y)
+    where = place(device, X, y, dtype=dtype)
     X, y, patterns = to_host(X), to_host(y), to_host(patterns)
     program = Program.validated(X, y, patterns, alpha, loss, "relu")
     settings = Settings.validated(
@@ -157,6 +163,7 @@ def solve_gated(
     verbose: int = 0,
     u_update: str = "auto",
     device: str = "auto",
+    dtype: str = "float64",
     state: dict[str, Any] | None = None,
 ) -> OptimizeResult:
     """Train a network of gated ReLU units, a group lasso, to proven optimality.
@@ -167,14 +174,17 @@ def solve_gated(
 
     Parameters
     ----------
-    X, y, patterns, loss, tol, max_iter, max_time, rho, callback, history_every, \
-verbose, u_update, device, state
+    X, y, patterns : object
         As in :func:`solve_relu`.
     alpha : float
         Weight of the penalty; 0 is allowed for the squared loss and gives the least
         squares solution of least norm.
+    loss, tol, max_iter, max_time : object
+        As in :func:`solve_relu`.
     x0 : array-like of shape (d, P), optional
         Weights to start from.
+    rho, callback, history_every, verbose, u_update, device, dtype, state : object
+        As in :func:`solve_relu`.
 
     Returns
     -------
@@ -199,7 +209,7 @@ verbose, u_update, device, state
     >>> round(result.fun, 3)
     0.274
     """
-    where = place(device, X, y)
+    where = place(device, X, y, dtype=dtype)
     X, y, patterns = to_host(X), to_host(y), to_host(patterns)
     program = Program.validated(X, y, patterns, alpha, loss, "gated")
     settings = Settings.validated(

@@ -29,7 +29,7 @@ def reference_cvxpy(
 
     Parameters
     ----------
-    X, y, patterns, alpha, loss
+    X, y, patterns, alpha, loss : object
         As in :func:`solve_relu`.
     activation : {"relu", "gated"}, default="relu"
         Which of the two programs.

@@ -250,7 +250,7 @@ class _Refinement:
         settings = self._limited(tol, min(ROUND_ITERATIONS, left))
         program = dataclasses.replace(self.program, patterns=patterns)
         factor = None
-        if self.where is None or self.where.is_host:
+        if self.where is None or self.where.has_kernels:
             factor = factorize(program.X, patterns.D, "relu")
         solution = self._run(program, settings, factor, x0=start)
         self.nit += solution.nit

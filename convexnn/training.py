@@ -161,7 +161,7 @@ class Training:
         else:
             patterns = self.make_patterns()
         factor = None
-        if self.where.is_host and self.settings.u_update != "rbcd":
+        if self.where.has_kernels and self.settings.u_update != "rbcd":
             factor = factorize(self.data, patterns.D, self.activation)
 
         def solve_one(c: int, settings: Settings, go_on: bool) -> Refined:

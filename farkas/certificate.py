@@ -155,11 +155,23 @@ class Certificate:
         return self.upper - self.lower
 
     def without_witness(self) -> Self:
-        """Return the claim alone, too small to be verified."""
+        """Drop what is needed to redo the claim.
+
+        Returns
+        -------
+        Certificate
+            The claim alone; it cannot be verified.
+        """
         return dataclasses.replace(self, witness={}, seal="")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict of plain values and arrays."""
+        """Return the fields of the certificate.
+
+        Returns
+        -------
+        dict
+            Plain values and arrays.
+        """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         for name in ("residuals", "witness", "parameters"):
             fields[name] = dict(fields[name])
@@ -169,6 +181,16 @@ class Certificate:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Rebuild a certificate from :meth:`to_dict`.
+
+        Parameters
+        ----------
+        fields : mapping
+            What :meth:`to_dict` returned.
+
+        Returns
+        -------
+        Certificate
+            Equal to the first in every bit.
 
         Raises
         ------
@@ -184,7 +206,13 @@ class Certificate:
             raise CertificateError(f"not a certificate: {error}") from None
 
     def to_json(self) -> str:
-        """Return UTF-8 JSON text with sorted keys that restores every bit."""
+        """Write the certificate as text.
+
+        Returns
+        -------
+        str
+            UTF-8 JSON with sorted keys, which restores every bit.
+        """
         return json.dumps(
             _encode(self.to_dict()), sort_keys=True, indent=1, allow_nan=False
         )
@@ -192,6 +220,16 @@ class Certificate:
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Rebuild a certificate from :meth:`to_json`.
+
+        Parameters
+        ----------
+        text : str or bytes
+            What :meth:`to_json` returned.
+
+        Returns
+        -------
+        Certificate
+            Equal to the first in every bit.
 
         Raises
         ------
@@ -213,13 +251,35 @@ class Certificate:
         return cls.from_dict(fields)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the JSON form to ``path``."""
+        """Write the JSON form to a file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; it is replaced if it exists.
+        """
         with open(path, "w", encoding="utf-8") as file:
             file.write(self.to_json())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Read a certificate that :meth:`save` wrote."""
+        """Read a certificate that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+
+        Returns
+        -------
+        Certificate
+            Equal to the saved one in every bit.
+
+        Raises
+        ------
+        CertificateError
+            If the file holds anything else.
+        """
         with open(path, encoding="utf-8") as file:
             return cls.from_json(file.read())
 

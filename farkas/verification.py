@@ -97,7 +97,13 @@ class Verification:
         return self.ok
 
     def check(self) -> Self:
-        """Return self, or raise :class:`CertificateError` if the claim fails."""
+        """Raise :class:`CertificateError` if the claim fails.
+
+        Returns
+        -------
+        Verification
+            This one, if it holds.
+        """
         if not self.ok:
             raise CertificateError(self.message)
         return self
@@ -149,6 +155,7 @@ def certify(
     Returns
     -------
     Certificate
+        The claim, measured and sealed.
 
     Raises
     ------
@@ -195,6 +202,7 @@ def verify(obj: Any, *data: Any, rtol: float = 1e-6) -> Verification:
     Returns
     -------
     Verification
+        True in a condition if the claim holds; ``message`` says why if not.
 
     Raises
     ------

@@ -184,13 +184,15 @@ def certify_mlp(
     intercept_scaling : float, default=10
         Value of the constant column whose weights are the biases: the larger, the less
         they are penalised. With 1 they are penalised like all weights.
-    method, branches, tol, max_iter, verbose
+    method, branches, tol, max_iter : object
         As in :func:`certify_network`.
     max_time : float, "auto" or None, default="auto"
         Seconds after which the best bound so far is returned. ``"auto"``: for
         ``scope="patterns"`` as long as about two thirds of the passes over the data
         take that the MLP's fit made, so that certifying costs less than the fit; for
         ``scope="global"`` 30 seconds.
+    verbose : int, default=0
+        As in :func:`certify_network`.
 
     Returns
     -------

@@ -100,7 +100,7 @@ def pgd(
 
     Parameters
     ----------
-    model, X, y, eps, clip
+    model, X, y, eps : object
         As in :func:`fgsm`.
     steps : int, default=40
         Steps from each start.
@@ -110,6 +110,8 @@ def pgd(
         Random starts, besides the clean row and the point of :func:`fgsm`.
     random_start : bool, default=True
         Whether to start from random points of the box at all.
+    clip : tuple of float, optional
+        As in :func:`fgsm`.
     random_state : int, RandomState, Generator or None, default=None
         Source of the random starts.
 
@@ -177,7 +179,7 @@ def certified_margin(
     ----------
     model : fitted classifier
         Network in the layout of ``MLPClassifier``, of any depth.
-    X, y, eps, clip
+    X, y, eps, clip : object
         As in :func:`fgsm`.
 
     Returns
@@ -228,7 +230,7 @@ def robust_score(
 
     Parameters
     ----------
-    model, X, y, eps
+    model, X, y, eps : object
         As in :func:`fgsm`, with a classifier.
     attack : {"pgd", "fgsm", "none"}, default="pgd"
         ``"none"`` leaves the rows clean.
@@ -279,7 +281,7 @@ def certified_score(
 
     Parameters
     ----------
-    model, X, y, eps, clip
+    model, X, y, eps, clip : object
         As in :func:`certified_margin`.
 
     Returns

@@ -79,10 +79,12 @@ def solve_robust(
         (a constant column is the bias); an array is taken as it is.
     loss : {"hinge", "squared", "logistic"}, default="hinge"
         Summed over samples.
-    tol, max_iter, max_time, x0, rho, callback, history_every, verbose, state
+    tol, max_iter, max_time, x0, rho : object
         As in :func:`solve_relu`.
     solver : {"admm", "cvxpy"}, default="admm"
         ``"cvxpy"`` is a slow second opinion.
+    callback, history_every, verbose, state : object
+        As in :func:`solve_relu`.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def reference_robust(
 
     Parameters
     ----------
-    X, y, patterns, alpha, eps, loss
+    X, y, patterns, alpha, eps, loss : object
         As in :func:`solve_robust`.
     solver : str, default="CLARABEL"
         Name of an installed cvxpy solver.

@@ -28,13 +28,17 @@ from convexnn.admm import ADAPT_AT, RELAXATION, Factor, balance, first_rho
 from convexnn.anderson import INTERVAL, MEMORY, REGULARIZATION, SAFEGUARD
 from convexnn.scale.rbcd import CONE_WEIGHT
 from farkas.backend import asnumpy, get_namespace, to_device
+from farkas.base import check_choice
 
 HostArray = NDArray[np.float64]
+
+# Precision of the iteration. Patterns, both bounds and certificates are always double.
+DTYPES = ("float64", "float32")
 
 # Largest n whose eigenvectors "auto" computes on a device; beyond, conjugate gradients.
 LARGEST_EIGH = 16_000
 # Relative residual of these, and their largest number of products.
-CG_TOLERANCE = 1e-10
+CG_TOLERANCE, CG_ROUNDING = 1e-10, 20.0  # the latter in units of rounding
 CG_PRODUCTS = 200
 # Steps of the prox of the logistic loss; fewer than 20 are needed for rho from 1e-6.
 PROX_STEPS = 40
@@ -48,23 +52,25 @@ class Place:
     device: Any
     user_xp: Any
     user_device: Any
+    dtype: str = "float64"
 
     @property
-    def is_host(self) -> bool:
-        """Whether NumPy computes."""
-        return isinstance(self.device, str)
+    def has_kernels(self) -> bool:
+        """Whether the host's kernels compute, which know double precision only."""
+        return isinstance(self.device, str) and self.dtype == "float64"
 
     def to_user(self, x: Any) -> Any:
         """Return an array in the library of the data."""
         return to_device(x, self.user_xp, self.user_device)
 
 
-def place(device: str, *arrays: Any) -> Place:
+def place(device: str, *arrays: Any, dtype: str = "float64") -> Place:
     """Find where a computation on these data runs; lists count as NumPy."""
+    check_choice("dtype", dtype, DTYPES)
     known = [array for array in arrays if is_array_api_obj(array)]
     user_xp, user_device = get_namespace(*known)
     xp, home = get_namespace(*known, device=device)
-    return Place(xp, home, user_xp, user_device)
+    return Place(xp, home, user_xp, user_device, dtype)
 
 
 def to_host(x: Any) -> Any:
@@ -114,6 +120,8 @@ class ArrayIteration:
     ) -> None:
         self.xp, self.device = where.xp, where.device
         xp = self.xp
+        self.dtype, self._host_dtype = getattr(xp, where.dtype), np.dtype(where.dtype)
+        self._eps = float(xp.finfo(self.dtype).eps)
         self.loss, self.relu = loss, factor.relu
         self.alpha = float(alpha * factor.scale)
         n, r = factor.A.shape
@@ -133,7 +141,7 @@ class ArrayIteration:
         self._solve = self._eigh() if u_update == "eigh" else self._conjugate_gradients
         self.rho = first_rho(rho, self.alpha, m, y)
         self.nit = 0
-        self._x = xp.zeros(size, dtype=xp.float64, device=self.device)
+        self._x = xp.zeros(size, dtype=self.dtype, device=self.device)
         if x0 is not None:
             self._x = self._images(self._put(x0))
         if state is not None:
@@ -177,8 +185,7 @@ class ArrayIteration:
 
     def blocks(self) -> HostArray:
         """Return the weights v of the last step, (m, r), copied to the host."""
-        blocks: HostArray = asnumpy(self._split(self._v)[0])
-        return blocks
+        return _double(self._split(self._v)[0])
 
     def theta(self) -> HostArray:
         """Return the dual point -L'(F u) of the last step, (n,), copied to the host."""
@@ -186,23 +193,22 @@ class ArrayIteration:
             theta = self.y - self._prediction
         else:
             theta = self.rho * (self._split(self._v)[2] - self._split(self._before)[2])
-        host: HostArray = asnumpy(theta)
-        return host
+        return _double(theta)
 
     def multipliers(self) -> HostArray:
         """Return the multipliers of the constraints, (m, n); gated: (0, 0)."""
         if not self.relu:
             return np.zeros((0, 0))
         slack = self._split(self._before)[1]
-        host: HostArray = asnumpy(self.rho * self._weight * _positive(self.xp, -slack))
-        return host
+        return _double(self.rho * self._weight * _positive(self.xp, -slack))
 
     def is_stationary(self) -> bool:
         """Whether the last step was rounding: nothing more will be gained."""
-        return self._norm(self._step) <= 1e-15 * self._norm(self._x)
+        return self._norm(self._step) <= 4.0 * self._eps * self._norm(self._x)
 
     def _put(self, x: Any) -> Any:
-        return to_device(np.ascontiguousarray(x), self.xp, self.device)
+        precise = np.ascontiguousarray(x, dtype=self._host_dtype)
+        return to_device(precise, self.xp, self.device)
 
     def _norm(self, x: Any) -> float:
         return float(self.xp.linalg.vector_norm(x))
@@ -291,7 +297,10 @@ class ArrayIteration:
         diagonal = weight + self._copies * heights * xp.sum(self.D, axis=0)
         q, residual = 0.0 * b, b
         direction = z = residual / diagonal
-        product, target = float(xp.sum(residual * z)), CG_TOLERANCE * self._norm(b)
+        product, target = (
+            float(xp.sum(residual * z)),
+            self._norm(b) * max(CG_TOLERANCE, CG_ROUNDING * self._eps),
+        )
         for _ in range(CG_PRODUCTS):
             if not product > 0 or self._norm(residual) <= target:
                 break
@@ -391,6 +400,12 @@ class _Anderson:
         return combined
 
 
+def _double(x: Any) -> HostArray:
+    """Copy to the host, in double precision."""
+    host: HostArray = np.asarray(asnumpy(x), dtype=np.float64)
+    return host
+
+
 def _positive(xp: Any, x: Any) -> Any:
     return xp.where(x > 0, x, xp.zeros_like(x))
 
@@ -417,6 +432,7 @@ def _prox_logistic(xp: Any, a: Any, y: Any, rho: float) -> Any:
     whether it is done would stop the device.
     """
     c = y * a
+    eps = float(xp.finfo(a.dtype).eps)
     low, high = c, c + 1.0 / rho
     m, before = 0.5 * (low + high), high - low
     for _ in range(PROX_STEPS):
@@ -425,7 +441,7 @@ def _prox_logistic(xp: Any, a: Any, y: Any, rho: float) -> Any:
         value = m - c - sigma / rho
         low, high = xp.where(value < 0, m, low), xp.where(value < 0, high, m)
         new = m - value / (1.0 + sigma * (1.0 - sigma) / rho)
-        length, rounding = xp.abs(new - m), 4e-16 * (1.0 + xp.abs(m))
+        length, rounding = xp.abs(new - m), 2.0 * eps * (1.0 + xp.abs(m))
         short = (2.0 * length <= before) & (new > low) & (new < high)
         new = xp.where(short, new, 0.5 * (low + high))
         new = xp.where(length <= rounding, m, new)

@@ -55,8 +55,10 @@ Arrays = dict[str, Any]
 class WorkerLostError(RuntimeError):
     """A worker process died during a fit.
 
-    Attributes
+    Parameters
     ----------
+    message : str
+        What happened.
     state : dict
         What ``solve_consensus(..., state=)`` continues from, the last iteration that
         all shards have finished.

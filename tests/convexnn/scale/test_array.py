@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 import farkas
-from convexnn import sample_patterns, solve_gated, solve_relu
+from convexnn import (
+    ConvexMLPClassifier,
+    sample_patterns,
+    solve_gated,
+    solve_relu,
+)
 from convexnn._measure_losses import LOSSES
 from convexnn.admm import reduce
 from convexnn.prox import PROX
@@ -142,3 +147,60 @@ def test_cupy(activation, loss):
     again = SOLVE[activation](cupy.asarray(X), cupy.asarray(y), patterns, **options)
     parts = again.x if activation == "relu" else (again.x,)
     assert all(isinstance(part, cupy.ndarray) for part in parts)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_single_precision_on_the_host(loss):
+    X, y, patterns = data()
+    options = {"alpha": 0.3, "loss": loss}
+    reference = solve_gated(X, y, patterns, tol=1e-7, **options)
+    result = solve_gated(X, y, patterns, dtype="float32", tol=1e-4, **options)
+    assert result.success
+    assert result.fun == pytest.approx(reference.fun, rel=1e-4)
+    assert result.state["point"].dtype == np.float32
+    assert result.x.dtype == np.float64
+    farkas.verify(result.certificate, X, y).check()
+
+
+@pytest.mark.parametrize("u_update", ["eigh", "cg"])
+def test_single_precision_on_a_device_never_mixes_types(u_update):
+    X, y, patterns = data()  # the stand-in refuses to promote an array by itself
+    expected = solve_relu(X, y, patterns, alpha=0.3, tol=1e-6)
+    result = solve_relu(
+        on_device(X), on_device(y), patterns, alpha=0.3, dtype="float32", tol=1e-3,
+        u_update=u_update,
+    )  # fmt: skip
+    assert result.success
+    assert result.fun == pytest.approx(expected.fun, rel=1e-3)
+    assert result.state["point"].dtype == np.float32
+    farkas.verify(result.certificate, X, y).check()
+
+
+def test_single_precision_continues_bit_for_bit():
+    X, y, patterns = data()
+    options = {"alpha": 0.3, "tol": 0.0, "dtype": "float32"}
+    whole = solve_relu(X, y, patterns, max_iter=100, **options)
+    half = solve_relu(X, y, patterns, max_iter=50, **options)
+    other = solve_relu(X, y, patterns, max_iter=100, state=half.state, **options)
+    assert np.array_equal(other.state["point"], whole.state["point"])
+
+
+def test_single_precision_in_an_estimator():
+    X, y, _ = data()
+    options = {"refine": 3, "n_patterns": 20, "random_state": 0, "tol": 1e-3}
+    double = ConvexMLPClassifier(0.3, **options).fit(X[:, :2], y)
+    single = ConvexMLPClassifier(0.3, dtype="float32", **options).fit(X[:, :2], y)
+    assert single.objective_ == pytest.approx(double.objective_, rel=2e-3)
+    farkas.verify(single, X[:, :2], y).check()
+    for wrong, message in (
+        ({"dtype": "float16"}, "dtype='float16' must be one of"),
+        ({"dtype": "float32", "eps": 0.1}, "dtype='float32' does not go with eps"),
+        (
+            {"dtype": "float32", "multi_class": "joint", "activation": "gated"},
+            "dtype='float32' does not go with multi_class='joint'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ConvexMLPClassifier(0.3, **{**options, **wrong}).fit(X[:, :2], y)
+    with pytest.raises(ValueError, match=r"float64.*dtype='float32'"):
+        solve_relu(X, y, data()[2], alpha=1.0, dtype="float32", u_update="rbcd")
