@@ -11,16 +11,20 @@ from statistics import geometric_mean, mean
 from report import HERE, RESULTS, table
 
 NAMES = ("workload", "quantity", "ours", "peer", "its", "better by", "quality", "proof")
+LEAD = NAMES.index("better by")
+SHOWN = LEAD + 1  # columns of the table in the README
+BEGIN, END = "<!-- table of benchmarks -->", "<!-- end of table -->"
 
 
 def main():
-    rows, missing = [], []
+    parts, missing = [], []
     for name, condense in PARTS.items():
         path = RESULTS / f"{name}.json"
         if path.exists():
-            rows += condense(json.loads(path.read_text()))
+            parts.append(list(condense(json.loads(path.read_text()))))
         else:
             missing.append(name)
+    rows = [row for part in parts for row in part]
     text = "\n\n".join(
         [
             "# All benchmarks in one table",
@@ -37,6 +41,25 @@ def main():
     )
     print(text)
     (HERE / "README.md").write_text(text + "\n")
+    extremes = [row[:SHOWN] for part in parts for row in best_and_worst(part)]
+    insert(table(NAMES[:SHOWN], extremes), HERE.parent / "README.md")
+
+
+def best_and_worst(rows):
+    """Return, of a part's times and of its scores, where we lead most and least."""
+    found = []
+    for times in (True, False):
+        kind = [row for row in rows if (row[1] == "time") == times and row[LEAD]]
+        kind.sort(key=lambda row: float(row[LEAD].removesuffix(" x")))
+        found += [kind[-1], *([kind[0]] if len(kind) > 1 else [])] if kind else []
+    return found
+
+
+def insert(text, page):
+    """Replace what stands between the two marks of a page."""
+    head, rest = page.read_text().split(BEGIN)
+    _, tail = rest.split(END)
+    page.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
 
 
 def faster(workload, ours, peer, its, quality="", proof=""):
