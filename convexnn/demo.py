@@ -35,6 +35,7 @@ MLP = {"alpha": [1e-2, 1e-1, 1.0, 10.0]}
 LOGISTIC = {"C": [0.01, 0.1, 1.0, 10.0]}
 RIDGE = {"alpha": [1.0, 10.0, 100.0, 1000.0]}
 
+_REFINED = "Where the lower bound falls, refinement added patterns to the program."
 _CHOICE = (
     "Columns are standardised on the training rows. Every model, ours and the peers', "
     "had the strength of its penalty chosen from four values by three-fold "
@@ -80,7 +81,7 @@ def _breast_cancer() -> Section:
         scores=scores,
         figures=[
             interval_figure([fit]),
-            history_figure(fit),
+            history_figure(fit, _REFINED),
             confusion_figure(b, fit.source.predict(B), list(bunch.target_names)),
         ],
         code=_code(fit.source),
@@ -156,7 +157,7 @@ def _diabetes() -> Section:
         scores=scores,
         figures=[
             interval_figure([fit]),
-            history_figure(fit),
+            history_figure(fit, _REFINED),
             parity_figure(centre + unit * b, predicted, "disease progression"),
         ],
         code=_code(fit.source),

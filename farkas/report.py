@@ -228,8 +228,8 @@ def _scores(section: Section, number: int) -> str:
     best = ranked[0].value
     rows = "".join(_score_row(score, score.value == best) for score in ranked)
     label = f"t{number}"
-    return f"""<h3 id="{label}">Beside its peers: {escape(section.metric)} on held-out
-rows</h3>
+    where = " on held-out rows" if "held-out rows" in dict(section.facts) else ""
+    return f"""<h3 id="{label}">Beside its peers: {escape(section.metric)}{where}</h3>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="{label}">
 <table aria-labelledby="{label}"><thead><tr><th scope="col">Model</th>
 <th scope="col" class="number">{escape(section.metric)}</th>
@@ -260,12 +260,10 @@ def _ranking(section: Section) -> str:
     ahead = [score.model for score in peers if score.value > mine.value]
     level = [score.model for score in peers if score.value == mine.value]
     if ahead:
-        return f"Here {' and '.join(ahead)} did better on rows that nobody trained on."
+        return f"Here {' and '.join(ahead)} did better."
     if level:
-        return f"{mine.model} and {' and '.join(level)} are level on these rows."
-    return (
-        f"{mine.model} did best on these rows; the certificate does not promise that."
-    )
+        return f"{mine.model} and {' and '.join(level)} are level here."
+    return f"{mine.model} did best here; the certificate does not promise that."
 
 
 def _figure(figure: Figure, prefix: str) -> str:

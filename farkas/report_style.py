@@ -75,7 +75,7 @@ figcaption { font-size: 0.88rem; color: var(--muted); margin-top: 0.4rem; }
 }
 table { border-collapse: collapse; width: 100%; font-size: 0.95rem; }
 th, td {
-  text-align: left; padding: 0.5rem 1.4rem 0.5rem 0;
+  text-align: left; padding: 0.5rem 1.1rem 0.5rem 0;
   border-bottom: 1px solid var(--line);
   white-space: nowrap;
 }

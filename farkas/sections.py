@@ -209,11 +209,20 @@ def number_text(value: float, digits: int = 7) -> str:
     return np.format_float_positional(value, digits, fractional=False, trim="-")
 
 
+def interval_text(lower: float, upper: float) -> tuple[str, str]:
+    """Write two bounds with enough digits to tell them apart."""
+    for digits in range(7, 18):
+        texts = number_text(lower, digits), number_text(upper, digits)
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
 def interval_figure(fits: Sequence[Fit]) -> Figure:
     """Return the figure of the proven intervals of ``fits``."""
     rows = {fit.model if len(fits) > 1 else "": fit.certificate for fit in fits}
     certificate = fits[0].certificate
-    lower, upper = number_text(certificate.lower), number_text(certificate.upper)
+    lower, upper = interval_text(certificate.lower, certificate.upper)
     caption = (
         f"The proven interval: the optimum lies between {lower} and {upper}. The "
         "shaded band is what the tolerance allows."
@@ -228,15 +237,16 @@ def interval_figure(fits: Sequence[Fit]) -> Figure:
     )
 
 
-def history_figure(fit: Fit) -> Figure:
-    """Return the figure of how the bounds of ``fit`` closed in."""
+def history_figure(fit: Fit, note: str = "") -> Figure:
+    """Return the figure of how the bounds of ``fit`` closed in; the caption ends so."""
+    ending = "ends below" if fit.certificate.satisfied else "does not reach"
+    caption = (
+        "Both bounds close in on the optimum (above). Their distance, on a log scale, "
+        f"{ending} the tolerance of the certificate (below). {note}"
+    )
     return Figure(
         name="convergence",
-        caption="Both bounds close in on the optimum (above). Their distance, on a log "
-        "scale, ends below the tolerance of the certificate (below)."
-        if fit.certificate.satisfied
-        else "Both bounds close in on the optimum (above). Their distance, on a log "
-        "scale, does not reach the tolerance of the certificate (below).",
+        caption=caption.rstrip(),
         draw=lambda ax: plot_history(fit.source, ax=ax),
         size=(5.2, 3.9),
     )

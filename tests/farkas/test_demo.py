@@ -4,6 +4,7 @@ import dataclasses
 import html
 import html.parser
 import importlib.util
+import math
 import re
 import sys
 import types
@@ -20,6 +21,7 @@ from farkas.sections import (
     confusion_figure,
     history_figure,
     interval_figure,
+    interval_text,
     number_text,
     parity_figure,
 )
@@ -153,7 +155,7 @@ def test_figures_take_the_colours_of_the_page(page):
 
 def test_wins_and_losses_are_both_said(page):
     text = "".join(Outline(page).text)
-    assert "did best on these rows" in text
+    assert "did best here" in text
     assert "Here Peer did better" in text
 
 
@@ -330,3 +332,16 @@ def test_figures_of_the_package_draw():
 )
 def test_numbers_are_written_shortly(value, text):
     assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "texts"),
+    [
+        (227.202602, 227.202642, ("227.2026", "227.20264")),
+        (31.882778, 31.884931, ("31.88278", "31.88493")),
+        (5.0, 5.0, ("5", "5")),
+        (-math.inf, 3.2, ("–", "3.2")),
+    ],
+)
+def test_the_ends_of_an_interval_are_told_apart(lower, upper, texts):
+    assert interval_text(lower, upper) == texts
