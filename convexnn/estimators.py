@@ -2,21 +2,16 @@
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin, RegressorMixin
+from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from convexnn.mlp import ConvexMLP
+from convexnn.outputs import ClassOutputs, TargetOutputs
 from farkas.base import certified_fit
 
-Array = NDArray[np.float64]
 
-
-class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
+class ConvexMLPClassifier(ClassOutputs, ConvexMLP):
     """Two-layer ReLU classifier trained to the proven optimum of a convex program.
 
     For each output the program is, with ``D_i`` the activation patterns and
@@ -184,78 +179,9 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
             If a parameter or the data are out of range, or there is one class only.
         """
         settings = self._check_parameters(("squared", "logistic", "hinge"))
-        X, labels = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(labels)
-        classes = np.unique(labels)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y holds one class, {classes[0]!r}; a classifier needs at least 2 "
-                "classes."
-            )
-        self.classes_ = classes
+        X = self._validated(X, y)
         self._fit_programs(X, y, "labels", settings)
         return self
-
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Return the output of the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Positive values favour the second of two classes; else one column a class.
-        """
-        output = self._output(X)
-        if self.multi_class == "joint" and len(self.classes_) == 2:
-            output = output[:, 1:] - output[:, :1]
-        return output.ravel() if output.shape[1] == 1 else output
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most likely class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels.
-        """
-        output = self.decision_function(X)
-        index = (output > 0).astype(int) if output.ndim == 1 else output.argmax(axis=1)
-        return self.classes_[index]
-
-    @available_if(lambda self: self.loss == "logistic")
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Return class probabilities; only with ``loss="logistic"``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Rows sum to one; several classes are normalised one-vs-rest scores.
-        """
-        output = self._output(X)
-        if self.multi_class == "joint":
-            return softmax(output, axis=1)
-        positive = expit(output)
-        if positive.shape[1] == 1:
-            return np.column_stack([1.0 - positive[:, 0], positive[:, 0]])
-        total = positive.sum(axis=1, keepdims=True)
-        uniform = 1.0 / positive.shape[1]
-        return np.divide(
-            positive, total, out=np.full_like(positive, uniform), where=total > 0
-        )
 
     @available_if(lambda self: self.activation == "relu")
     def robust_score(
@@ -310,7 +236,7 @@ class ConvexMLPClassifier(ClassifierMixin, ConvexMLP):
         return certified_score(self, X, y, self.eps if eps is None else eps)
 
 
-class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
+class ConvexMLPRegressor(TargetOutputs, ConvexMLP):
     """Two-layer ReLU regressor trained to the proven optimum of a convex program.
 
     The program is that of :class:`ConvexMLPClassifier` with real targets. Standardise
@@ -465,30 +391,6 @@ class ConvexMLPRegressor(RegressorMixin, ConvexMLP):
             If a parameter or the data are out of range.
         """
         settings = self._check_parameters(("squared", "huber"))
-        X, targets = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
-        )
-        self._flat = targets.ndim == 1
+        X, targets = self._validated(X, y)
         self._fit_programs(X, targets, "none", settings)
         return self
-
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the output of the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            As the targets of ``fit``.
-        """
-        output = self._output(X)
-        return output.ravel() if self._flat else output
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

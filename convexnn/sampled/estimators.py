@@ -1,23 +1,14 @@
 """scikit-learn estimators of the sampled convex program."""
 
-from typing import Any
+from numpy.typing import ArrayLike
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
-
+from convexnn.outputs import ClassOutputs, TargetOutputs
 from convexnn.sampled.mlp import SampledMLP
 from convexnn.sampled.units import SCP_LOSSES
 from farkas.base import certified_fit
 
-Array = NDArray[np.float64]
 
-
-class SCPClassifier(ClassifierMixin, SampledMLP):
+class SCPClassifier(ClassOutputs, SampledMLP):
     """ReLU classifier on random hidden units, whose output weights are proven optimal.
 
     For each output, with unit vectors ``u_j`` drawn from the sphere::
@@ -144,76 +135,12 @@ class SCPClassifier(ClassifierMixin, SampledMLP):
             If a parameter or the data are out of range, or there is one class only.
         """
         settings = self._check_parameters(SCP_LOSSES)
-        X, labels = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(labels)
-        classes = np.unique(labels)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y holds one class, {classes[0]!r}; a classifier needs at least 2 "
-                "classes."
-            )
-        self.classes_ = classes
+        X = self._validated(X, y)
         self._fit_programs(X, y, "labels", settings)
         return self
 
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Return the output of the network.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Positive values favour the second of two classes; else one column a class.
-        """
-        output = self._output(X)
-        return output.ravel() if output.shape[1] == 1 else output
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most likely class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels.
-        """
-        output = self.decision_function(X)
-        index = (output > 0).astype(int) if output.ndim == 1 else output.argmax(axis=1)
-        return self.classes_[index]
-
-    @available_if(lambda self: self.loss == "logistic")
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Return class probabilities; only with ``loss="logistic"``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Rows sum to one; several classes are normalised one-vs-rest scores.
-        """
-        positive = expit(self._output(X))
-        if positive.shape[1] == 1:
-            return np.column_stack([1.0 - positive[:, 0], positive[:, 0]])
-        total = positive.sum(axis=1, keepdims=True)
-        uniform = 1.0 / positive.shape[1]
-        return np.divide(
-            positive, total, out=np.full_like(positive, uniform), where=total > 0
-        )
-
-
-class SCPRegressor(RegressorMixin, SampledMLP):
+class SCPRegressor(TargetOutputs, SampledMLP):
     """ReLU regressor on random hidden units, whose output weights are proven optimal.
 
     The program is that of :class:`SCPClassifier` with real targets, a Lasso on random
@@ -330,30 +257,6 @@ class SCPRegressor(RegressorMixin, SampledMLP):
             If a parameter or the data are out of range.
         """
         settings = self._check_parameters(("squared",))
-        X, target = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
-        )
-        self._flat = target.ndim == 1
+        X, _ = self._validated(X, y)
         self._fit_programs(X, y, "none", settings)
         return self
-
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the output of the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            As the targets of ``fit``.
-        """
-        output = self._output(X)
-        return output.ravel() if self._flat else output
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
