@@ -75,7 +75,7 @@ def solve_consensus(
     patterns: "ArrayLike | PatternSet",
     *,
     alpha: float,
-    n_shards: int,
+    n_shards: int | None = None,
     loss: str = "squared",
     activation: str = "relu",
     tol: float = 1e-4,
@@ -91,12 +91,13 @@ def solve_consensus(
     """Train a two-layer network with the rows of the data in shards.
 
     Solves the program of :func:`~convexnn.solve_relu` or
-    :func:`~convexnn.solve_gated`. Shard j holds the rows j, j + n_shards, ... and
-    works on them alone; the certificate is that of the whole data.
+    :func:`~convexnn.solve_gated`. Shard j holds the rows j, j + n_shards, ..., or the
+    j-th row block of a ``dask.array``, and works on them alone; the certificate is that
+    of the whole data.
 
     Parameters
     ----------
-    X : array-like of shape (n, d)
+    X : array-like or dask.array of shape (n, d)
         Data. A hidden bias is an extra constant column.
     y : array-like of shape (n,)
         Targets; -1 or +1 for the logistic and the hinge loss.
@@ -104,9 +105,10 @@ def solve_consensus(
         Activation patterns d_i, 0/1.
     alpha : float
         Weight of the penalty, positive.
-    n_shards : int
-        Number of shards, from 1 to n. One of at most 4000 rows factors its part of the
-        u-step, a larger one solves it by conjugate gradients.
+    n_shards : int, optional
+        Number of shards, from 1 to n; not needed where X has row blocks. One of at most
+        4000 rows factors its part of the u-step, a larger one solves it by conjugate
+        gradients.
     loss : {"squared", "logistic", "hinge", "huber"}, default="squared"
         Summed over samples.
     activation : {"relu", "gated"}, default="relu"
@@ -161,13 +163,13 @@ def solve_consensus(
     """
     if activation not in ("relu", "gated"):
         raise ValueError(f"activation={activation!r} must be 'relu' or 'gated'.")
+    blocks = _row_blocks(X)
+    X, y = np.asarray(X), np.asarray(y)  # of a dask.array, computed here
     program = Program.validated(X, y, patterns, alpha, loss, activation)
     settings = Settings.validated(
         tol, max_iter, max_time, rho, callback, history_every, verbose
     )
-    n = len(program.X)
-    if not (isinstance(n_shards, int | np.integer) and 1 <= n_shards <= n):
-        raise ValueError(f"n_shards={n_shards!r} must be an integer from 1 to {n}.")
+    rows = _shard_rows(len(program.X), n_shards, blocks)
     if program.alpha == 0:
         raise ValueError("alpha=0 must be positive here; solve_gated accepts it.")
     from sklearn.utils.parallel import Parallel, delayed
@@ -186,7 +188,7 @@ def solve_consensus(
             program.y,
             program.alpha,
             program.loss,
-            n_shards=int(n_shards),
+            rows=rows,
             parallel_map=parallel_map,
             rho=settings.rho,
             state=state,
@@ -207,6 +209,33 @@ def solve_consensus(
     return certified(program, settings, solution)
 
 
+def _row_blocks(X: Any) -> tuple[int, ...] | None:
+    """Return the lengths of the row blocks of a ``dask.array``; None if X is none."""
+    chunks = getattr(X, "chunks", None)
+    if not (isinstance(chunks, tuple) and chunks and isinstance(chunks[0], tuple)):
+        return None
+    if not np.isfinite(chunks[0]).all():
+        raise ValueError(
+            "X has row blocks of unknown length; call X.compute_chunk_sizes() first."
+        )
+    return tuple(length for length in chunks[0] if length)
+
+
+def _shard_rows(n: int, n_shards: Any, blocks: tuple[int, ...] | None) -> list[slice]:
+    """Return the rows of each shard."""
+    if blocks is not None:
+        if n_shards not in (None, len(blocks)):
+            raise ValueError(
+                f"n_shards={n_shards!r} but X has {len(blocks)} row blocks; leave it "
+                "out, or rechunk X."
+            )
+        ends = np.cumsum(blocks)
+        return [slice(end - k, end) for end, k in zip(ends, blocks, strict=True)]
+    if not (isinstance(n_shards, int | np.integer) and 1 <= n_shards <= n):
+        raise ValueError(f"n_shards={n_shards!r} must be an integer from 1 to {n}.")
+    return [slice(j, None, int(n_shards)) for j in range(n_shards)]
+
+
 class ConsensusIteration:
     """The splitting iteration in the product space; `advance` is one step of it.
 
@@ -220,8 +249,8 @@ class ConsensusIteration:
         Weight of the penalty in the user's program.
     loss : str
         Loss.
-    n_shards : int
-        Number of shards J.
+    rows : sequence of slice
+        Rows of each of the J shards.
     parallel_map : callable
         ``parallel_map(function, tasks)`` returns ``[function(*task) ...]``.
     rho : float, optional
@@ -239,16 +268,20 @@ class ConsensusIteration:
         alpha: float,
         loss: str,
         *,
-        n_shards: int,
+        rows: list[slice],
         parallel_map: Callable[[Callable[..., Any], list[Any]], list[Any]],
         rho: float | None = None,
         state: dict[str, Any] | None = None,
     ) -> None:
-        if state is not None and int(state["n_shards"]) != n_shards:
+        owners = np.empty(len(y), dtype=np.int64)
+        for j, part in enumerate(rows):
+            owners[part] = j
+        if state is not None and not np.array_equal(state["owners"], owners):
             raise ValueError(
-                f"state= is of a run with n_shards={state['n_shards']}, not "
-                f"{n_shards}; pass the same number."
+                f"state= is of a run with {int(max(state['owners'])) + 1} other "
+                f"shards than these {len(rows)}; pass the same n_shards or row blocks."
             )
+        n_shards, self._owners = len(rows), owners
         self.factor, self.y, self.loss = factor, y, loss
         self.alpha = alpha * factor.scale
         n, r = factor.A.shape
@@ -269,7 +302,7 @@ class ConsensusIteration:
         self._memory: list[Arrays] = [{} for _ in range(n_shards)]
         self.anderson = Anderson(size, state)
         self._map = parallel_map
-        self._rows = [slice(j, None, n_shards) for j in range(n_shards)]
+        self._rows = rows
         self._shards = parallel_map(
             make_shard,
             [
@@ -295,7 +328,7 @@ class ConsensusIteration:
         }
         return {
             "point": self.point.copy(),
-            "n_shards": self.n_shards,
+            "owners": self._owners,
             "rho": self.rho,
             "nit": self.nit,
             **memory,

@@ -159,5 +159,31 @@ def test_bad_arguments(change, message):
 def test_a_state_of_other_shards_is_refused():
     X, y, patterns = data(n=30)
     state = solve_consensus(X, y, patterns, alpha=0.3, n_shards=2, max_iter=10).state
-    with pytest.raises(ValueError, match="n_shards=2, not 3"):
+    with pytest.raises(ValueError, match="2 other shards than these 3"):
         solve_consensus(X, y, patterns, alpha=0.3, n_shards=3, state=state)
+
+
+def test_row_blocks_of_a_dask_array_are_the_shards():
+    da = pytest.importorskip("dask.array")
+    X, y, patterns = data(n=30)
+    options = {"alpha": 0.3, "tol": 1e-6}
+    alone = solve_relu(X, y, patterns, **options)
+    blocks = da.from_array(X, chunks=((12, 0, 7, 11), (2, 2)))
+    targets = da.from_array(y, chunks=10)
+    result = solve_consensus(blocks, targets, patterns, **options)
+    assert result.fun == pytest.approx(alone.fun, rel=1e-6)
+    assert result.state["owners"].tolist() == [0] * 12 + [1] * 7 + [2] * 11
+    farkas.verify(result, X, y).check()
+    limits = {"alpha": 0.3, "tol": 0.0, "max_iter": 50}
+    half = solve_consensus(blocks, y, patterns, **{**limits, "max_iter": 25})
+    whole = solve_consensus(blocks, y, patterns, **limits)
+    again = solve_consensus(blocks, y, patterns, n_shards=3, state=half.state, **limits)
+    assert np.array_equal(again.x, whole.x)
+    with pytest.raises(ValueError, match="3 row blocks; leave it out"):
+        solve_consensus(blocks, y, patterns, alpha=0.3, n_shards=2)
+    with pytest.raises(ValueError, match="3 other shards than these 3"):
+        solve_consensus(X, y, patterns, n_shards=3, state=result.state, **options)
+    with pytest.raises(ValueError, match="compute_chunk_sizes"):
+        solve_consensus(blocks[blocks[:, 0] > 0], y, patterns, alpha=0.3)
+    with pytest.raises(ValueError, match="n_shards=None must"):
+        solve_consensus(X, y, patterns, alpha=0.3)
