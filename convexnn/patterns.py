@@ -46,6 +46,13 @@ class PatternSet:
         on it.
     complete : bool, default=False
         Whether the list holds every pattern that contributes to a network.
+
+    Examples
+    --------
+    >>> from convexnn import enumerate_patterns
+    >>> patterns = enumerate_patterns([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> len(patterns), patterns.D.shape, patterns.gates.shape, patterns.complete
+    (14, (4, 14), (3, 14), True)
     """
 
     D: NDArray[np.bool_]

@@ -87,6 +87,16 @@ class Certificate:
     ------
     CertificateError
         If a field has the wrong type or range.
+
+    Examples
+    --------
+    >>> import farkas
+    >>> X, y = [[1, 0], [0, 2], [1, 1]], [1, 2, 3]
+    >>> c = farkas.certify_lasso(X, y, [1.2, 1.0], alpha=0.5, tolerance=0.1)
+    >>> c.satisfied, round(c.lower, 3), round(c.upper, 3), c.guarantee.name
+    (True, 1.242, 1.44, 'GLOBAL')
+    >>> farkas.Certificate.from_json(c.to_json()).value == c.value
+    True
     """
 
     kind: str

@@ -57,6 +57,13 @@ class Measurement:
         Further measured numbers.
     assumptions : tuple of str
         What the claim takes for granted.
+
+    Examples
+    --------
+    >>> from farkas import Guarantee, Measurement
+    >>> kind, strength = "duality_gap", Guarantee.GLOBAL
+    >>> Measurement(kind=kind, value=0.5, guarantee=strength, lower=1.0).scale
+    1.0
     """
 
     kind: str

@@ -238,6 +238,15 @@ def loss_surface(
         From -pi to pi, in both directions.
     losses : ndarray of shape (n_points, n_points)
         Rows belong to `k`, columns to `j`.
+
+    Examples
+    --------
+    >>> from quantum import VariationalQuantumClassifier, loss_surface
+    >>> X, y = [[0.0, 0.1], [0.2, 1.0], [1.0, 0.0], [1.2, 1.1]], [0, 1, 1, 0]
+    >>> model = VariationalQuantumClassifier("angle", max_iter=1000, random_state=0)
+    >>> offsets, losses = loss_surface(model.fit(X, y), X, y, 0, 1, n_points=5)
+    >>> losses.shape, bool(abs(losses[2, 2] - model.loss_) < 1e-12)
+    ((5, 5), True)
     """
     offsets = np.linspace(-np.pi, np.pi, n_points)
     thetas = np.tile(model.weights_, (n_points, n_points, 1))

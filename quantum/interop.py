@@ -57,6 +57,18 @@ def from_qiskit_vqc(vqc: Any, *, classes: ArrayLike | None = None) -> Any:
     ------
     TypeError
         If `vqc` is something else.
+
+    Examples
+    --------
+    >>> from qiskit.circuit.library import real_amplitudes, zz_feature_map
+    >>> from qiskit_machine_learning.algorithms import VQC
+    >>> from quantum import from_qiskit_vqc
+    >>> table = [0, 1, 1, 0]
+    >>> vqc = VQC(feature_map=zz_feature_map(2), ansatz=real_amplitudes(2),
+    ...           interpret=table.__getitem__, output_shape=2)
+    >>> model = from_qiskit_vqc(vqc)
+    >>> model.ansatz.num_qubits, model.interpret(2)
+    (2, 1)
     """
     from quantum.estimators import VariationalQuantumClassifier
 
@@ -116,6 +128,15 @@ def to_sampler_qnn(model: Any, *, sampler: Any = None) -> Any:
     -------
     SamplerQNN
         ``qnn.forward(X, model.weights_)`` gives the class probabilities.
+
+    Examples
+    --------
+    >>> from quantum import VariationalQuantumClassifier, to_sampler_qnn
+    >>> X, y = [[0.0, 0.1], [0.2, 1.0], [1.0, 0.0], [1.2, 1.1]], [0, 1, 1, 0]
+    >>> model = VariationalQuantumClassifier("angle", max_iter=1000, random_state=0)
+    >>> qnn = to_sampler_qnn(model.fit(X, y))
+    >>> qnn.num_inputs, qnn.num_weights, qnn.output_shape
+    (2, 16, (2,))
     """
     from qiskit_machine_learning.neural_networks import SamplerQNN
 
@@ -140,6 +161,15 @@ def to_qiskit_vqc(model: Any, *, sampler: Any = None) -> Any:
     -------
     VQC
         With the weights as its start and as its result; it predicts one-hot rows.
+
+    Examples
+    --------
+    >>> from quantum import VariationalQuantumClassifier, to_qiskit_vqc
+    >>> X, y = [[0.0, 0.1], [0.2, 1.0], [1.0, 0.0], [1.2, 1.1]], [0, 1, 1, 0]
+    >>> model = VariationalQuantumClassifier("angle", max_iter=1000, random_state=0)
+    >>> vqc = to_qiskit_vqc(model.fit(X, y))
+    >>> vqc.num_qubits, len(vqc.initial_point)
+    (2, 16)
     """
     from qiskit_machine_learning.algorithms import VQC
     from qiskit_machine_learning.optimizers import OptimizerResult
