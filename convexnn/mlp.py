@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import block_diag
 from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -17,6 +16,7 @@ from convexnn._measure_losses import encode_targets, with_intercept
 from convexnn._measure_multiclass import class_columns
 from convexnn.multiclass import mint_multiclass, solve_shared
 from convexnn.network import gated_output, recover_network
+from convexnn.outputs import join_histories, stack_networks, stop
 from convexnn.patterns import PatternSet
 from convexnn.program import Settings, check_alpha
 from convexnn.programs import final_status, mint
@@ -215,7 +215,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
         interrupted = any(solution.interrupted for solution in solutions)
         self._record_fit(
             certificate=certificate,
-            history=_joined([solution.history for solution in solutions]),
+            history=join_histories([solution.history for solution in solutions]),
             n_iter=max(solution.nit for solution in solutions),
             status=status,
             message="Interrupted by the user." if interrupted else status.message,
@@ -362,7 +362,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
                 return list(pmap(by_index, range(n_outputs), n_jobs=self.n_jobs))
             for c in range(n_outputs):  # a callback or Ctrl-C stops all that follow
                 stopped = any(p.solution.status is Status.CALLBACK for p in results)
-                told = _stop if stopped else callback
+                told = stop if stopped else callback
                 controls = dataclasses.replace(settings, callback=told)
                 results.append(solve_one(c, controls, not stopped))
             return results
@@ -425,16 +425,7 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
             n_hidden = int(stacked.any(axis=(0, 1)).sum())
             return {"weights_": stacked, "n_hidden_": n_hidden}
         networks = [recover_network(V, W, data) for V, W in weights]
-        hidden = np.concatenate([U for U, _ in networks], axis=1)
-        output = block_diag(*[a[:, None] for _, a in networks])
-        biases = np.zeros(hidden.shape[1])
-        if self._intercept:
-            hidden, biases = hidden[:-1], self._intercept * hidden[-1]
-        return {
-            "coefs_": [hidden, output],
-            "intercepts_": [biases, np.zeros(len(networks))],
-            "n_hidden_": hidden.shape[1],
-        }
+        return stack_networks(networks, self._intercept)
 
     def _output(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
@@ -444,25 +435,3 @@ class ConvexMLP(CertifiedMixin, BaseEstimator):
             return gated_output(data, self.patterns_.gates, self.weights_)
         (hidden, output), (biases, _) = self.coefs_, self.intercepts_
         return np.maximum(X @ hidden + biases, 0.0) @ output
-
-
-def _stop(intermediate_result: Any) -> None:
-    raise StopIteration
-
-
-def _joined(histories: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Add up the histories of all outputs; one that has finished keeps its last row."""
-    if len(histories) == 1:
-        return histories[0]
-    histories = [history for history in histories if history]
-    if not histories:
-        return {}
-    iterations = np.unique(np.concatenate([h["iteration"] for h in histories]))
-    joined = {"iteration": iterations}
-    for name in ("elapsed", "objective", "certificate", "lower_bound"):
-        columns = []
-        for history in histories:
-            row = np.searchsorted(history["iteration"], iterations, side="right") - 1
-            columns.append(history[name][np.maximum(row, 0)])
-        joined[name] = np.sum(columns, axis=0)
-    return joined

@@ -1,9 +1,10 @@
-"""From the outputs of a network to decisions and predictions, for every estimator."""
+"""What fitted networks with one output or several have in common."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import block_diag
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
@@ -11,6 +12,59 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 Array = NDArray[np.float64]
+
+
+def stack_networks(
+    networks: list[tuple[Array, Array]], intercept: float
+) -> dict[str, Any]:
+    """Return one network from those of the outputs, as fitted attributes.
+
+    Parameters
+    ----------
+    networks : list of (ndarray of shape (d, m), ndarray of shape (m,))
+        Hidden weights in columns, and output weights.
+    intercept : float
+        Value of the constant last column of the data; 0 if there is none.
+
+    Returns
+    -------
+    dict
+        ``coefs_`` and ``intercepts_`` in the layout of ``MLPClassifier``, and
+        ``n_hidden_``.
+    """
+    hidden = np.concatenate([U for U, _ in networks], axis=1)
+    output = block_diag(*[a[:, None] for _, a in networks])
+    biases = np.zeros(hidden.shape[1])
+    if intercept:
+        hidden, biases = hidden[:-1], intercept * hidden[-1]
+    return {
+        "coefs_": [hidden, output],
+        "intercepts_": [biases, np.zeros(len(networks))],
+        "n_hidden_": hidden.shape[1],
+    }
+
+
+def join_histories(histories: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Add up the histories of all outputs; one that has finished keeps its last row."""
+    if len(histories) == 1:
+        return histories[0]
+    histories = [history for history in histories if history]
+    if not histories:
+        return {}
+    iterations = np.unique(np.concatenate([h["iteration"] for h in histories]))
+    joined = {"iteration": iterations}
+    for name in ("elapsed", "objective", "certificate", "lower_bound"):
+        columns = []
+        for history in histories:
+            row = np.searchsorted(history["iteration"], iterations, side="right") - 1
+            columns.append(history[name][np.maximum(row, 0)])
+        joined[name] = np.sum(columns, axis=0)
+    return joined
+
+
+def stop(intermediate_result: Any) -> None:
+    """End a run at its first callback: an earlier output was interrupted."""
+    raise StopIteration
 
 
 class ClassOutputs(ClassifierMixin):

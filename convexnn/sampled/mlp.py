@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import block_diag
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convexnn._measure_losses import encode_targets, with_intercept
+from convexnn.outputs import join_histories, stack_networks, stop
 from convexnn.program import Settings
 from convexnn.sampled.scp import Solution, final_status, mint, solve
 from convexnn.sampled.units import (
@@ -116,7 +116,7 @@ class SampledMLP(CertifiedMixin, BaseEstimator):
         interrupted = any(part.interrupted for part in solutions)
         self._record_fit(
             certificate=certificate,
-            history=_joined(solutions),
+            history=join_histories([part.history for part in solutions]),
             n_iter=max(part.nit for part in solutions),
             status=status,
             message="Interrupted by the user." if interrupted else status.message,
@@ -155,9 +155,7 @@ class SampledMLP(CertifiedMixin, BaseEstimator):
             return pmap(solve_one, range(Y.shape[1]), n_jobs=self.n_jobs)
         for c in range(Y.shape[1]):  # a callback or Ctrl-C stops all that follow
             stopped = any(done.status is Status.CALLBACK for done in solutions)
-            told = dataclasses.replace(
-                settings, callback=_stop if stopped else callback
-            )
+            told = dataclasses.replace(settings, callback=stop if stopped else callback)
             solutions.append(solve_one(c, told))
         return solutions
 
@@ -172,38 +170,11 @@ class SampledMLP(CertifiedMixin, BaseEstimator):
     def _network(self, coef: list[Array]) -> dict[str, Any]:
         """Return the fitted attributes that predictions need."""
         networks = [unit_network(self.units_, part) for part in coef]
-        hidden = np.concatenate([U for U, _ in networks], axis=1)
-        output = block_diag(*[a[:, None] for _, a in networks])
-        biases = np.zeros(hidden.shape[1])
-        if self._intercept:
-            hidden, biases = hidden[:-1], self._intercept * hidden[-1]
-        return {
-            "coefs_": [hidden, output],
-            "intercepts_": [biases, np.zeros(len(networks))],
-            "n_hidden_": hidden.shape[1],
-            "unit_coef_": np.stack(coef),
-        }
+        stacked = stack_networks(networks, self._intercept)
+        return stacked | {"unit_coef_": np.stack(coef)}
 
     def _output(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         (hidden, output), (biases, _) = self.coefs_, self.intercepts_
         return np.maximum(X @ hidden + biases, 0.0) @ output
-
-
-def _stop(intermediate_result: Any) -> None:
-    raise StopIteration
-
-
-def _joined(solutions: list[Solution]) -> dict[str, NDArray[Any]]:
-    """Add up the histories of all outputs; one that has finished keeps its last row."""
-    histories = [solution.history for solution in solutions]
-    iterations = np.unique(np.concatenate([h["iteration"] for h in histories]))
-    joined = {"iteration": iterations}
-    for name in ("elapsed", "objective", "certificate", "lower_bound"):
-        columns = []
-        for history in histories:
-            row = np.searchsorted(history["iteration"], iterations, side="right") - 1
-            columns.append(history[name][np.maximum(row, 0)])
-        joined[name] = np.sum(columns, axis=0)
-    return joined

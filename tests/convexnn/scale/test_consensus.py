@@ -82,7 +82,7 @@ def test_a_worker_that_lost_its_shard_asks_for_it(monkeypatch):
         return visit(key, shard, *message)
 
     visit = shards.visit_shard
-    monkeypatch.setattr("convexnn.scale.consensus.visit_shard", forgetful)
+    monkeypatch.setattr("convexnn.scale.product_space.visit_shard", forgetful)
     result = solve_consensus(X, y, patterns, **options)
     assert np.array_equal(result.x, expected.x)
     assert [number for number, sent in visits[:3] if sent] == [0, 1, 2]
