@@ -84,7 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     child = command("verify", _verify, "re-check a certificate against its data")
     child.add_argument("certificate", type=Path, help="what Certificate.save wrote")
     child.add_argument(
-        "data", type=Path, help="npz file of the arrays that the fit received, in order"
+        "data",
+        type=Path,
+        nargs="+",
+        help="npz files of what the fit received, in order: of arrays by numpy.savez, "
+        "of a sparse matrix or graph by scipy.sparse.save_npz",
     )
     child = command("bench", _bench, "run benchmarks; needs a source checkout")
     child.add_argument("names", nargs="*", metavar="NAME", help="none: list them")
@@ -141,7 +145,8 @@ def _warmup(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     certificate = farkas.Certificate.load(options.certificate)
-    outcome = farkas.verify(certificate, *_read_arrays(options.data))
+    data = [array for path in options.data for array in _read_arrays(path)]
+    outcome = farkas.verify(certificate, *data)
     print(outcome.message)
     print(f"claimed {outcome.claimed:.10g}, recomputed {outcome.recomputed:.10g}")
     if not outcome:
@@ -160,8 +165,12 @@ def _read_arrays(path: Path) -> list[Any]:
 
     try:
         with np.load(path, allow_pickle=False) as stored:
+            if "format" in stored.files and "shape" in stored.files:
+                from scipy.sparse import load_npz
+
+                return [load_npz(path)]
             return [stored[name] for name in stored.files]
-    except (TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is not an npz file of plain arrays ({error}); write it with "
             "numpy.savez(path, X=X, y=y)."

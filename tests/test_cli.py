@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import pytest
+from scipy import sparse
 
 import farkas
 from farkas import cli, environment
@@ -64,6 +65,25 @@ def test_verify_takes_the_arrays_in_stored_order(capsys, stored):
     assert run(capsys, "verify", *stored)[0] == 0
     np.savez(stored[1], Y, X)
     assert run(capsys, "verify", *stored)[0] == 1
+
+
+def test_verify_reads_sparse_matrices_and_several_files(capsys, tmp_path):
+    from sdl import SDLClassifier
+
+    rng = np.random.default_rng(0)
+    A = sparse.random_array((40, 9), density=0.4, format="csr", rng=rng)
+    y = (A.sum(axis=1) > 1.8).astype(int)
+    SDLClassifier(2).fit(A, y).certificate_.save(tmp_path / "cert.json")
+    sparse.save_npz(tmp_path / "A.npz", A)
+    np.savez(tmp_path / "y.npz", y=y)
+    files = [tmp_path / name for name in ("cert.json", "A.npz", "y.npz")]
+    assert run(capsys, "verify", *files)[0] == 0
+    np.savez(tmp_path / "y.npz", y=1 - y)
+    assert run(capsys, "verify", *files)[0] == 1
+    np.savez(tmp_path / "A.npz", format=np.array("csr"), shape=np.array([2, 2]))
+    status, _, err = run(capsys, "verify", *files)
+    assert status == 2
+    assert "A.npz" in err
 
 
 @pytest.mark.parametrize("case", ["missing", "not zip", "not npz", "pickle"])
