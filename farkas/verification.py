@@ -25,6 +25,7 @@ from farkas.certificate import (
     seal,
     update_with_array,
 )
+from farkas.parallel import blas_threads_for
 
 # Packages whose `_measure` module may be imported to find a problem by its key.
 PACKAGES = ("farkas", "convexnn", "sdl", "dfo", "graphs", "quantum")
@@ -298,8 +299,10 @@ def _measure(
     witness: Mapping[str, NDArray[Any]],
     parameters: Mapping[str, Parameter],
 ) -> Measurement:
+    first = arrays[0] if arrays else None
     try:
-        return _lookup(key)[0](*arrays, witness=witness, parameters=parameters)
+        with blas_threads_for(first):
+            return _lookup(key)[0](*arrays, witness=witness, parameters=parameters)
     except KeyError as error:
         raise CertificateError(
             f"{key}: {error} is missing from the witness or the parameters, or is "

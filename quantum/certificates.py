@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult
 
 import farkas
 from farkas.certificate import Certificate
+from farkas.parallel import blas_threads_for
 from quantum._measure_losses import Loss
 from quantum.fantope import solve_fantope
 from quantum.model import CircuitModel
@@ -73,12 +74,13 @@ def best_measurement(
         "tol": tol, "max_time": max_time, "callback": callback, "verbose": verbose,
         "max_iter": max_iter,
     }  # fmt: skip
-    if loss.classes > 2:
-        result = solve_povm(states, y, s, loss, alpha=alpha, **options)
-    else:
-        result = solve_fantope(
-            states, y, s, loss, d=d, rank=rank, alpha=alpha, M0=start, **options
-        )
+    with blas_threads_for(states):
+        if loss.classes > 2:
+            result = solve_povm(states, y, s, loss, alpha=alpha, **options)
+        else:
+            result = solve_fantope(
+                states, y, s, loss, d=d, rank=rank, alpha=alpha, M0=start, **options
+            )
     result.basis = basis
     return result
 

@@ -349,3 +349,24 @@ def test_a_function_that_fails_refutes(poll):
         raise RuntimeError("no licence")
 
     assert farkas.verify(poll, fail).message.endswith("no licence")
+
+
+def test_small_data_are_measured_on_one_blas_thread(registry):
+    pytest.importorskip("threadpoolctl")
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    seen = []
+
+    @problem("farkas.toy_threads/1", data=("X",))
+    def measure(X, *, witness, parameters):
+        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        seen.append(max(pool["num_threads"] for pool in pools))
+        return Measurement(kind="toy", value=0.0, guarantee=Guarantee.DIAGNOSTIC)
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        for n in (10, 1000):  # 100 numbers are small, a million are not
+            certificate = farkas.certify(
+                "farkas.toy_threads/1", (np.ones((n, n)),), {}, {}, tolerance=1.0
+            )
+            assert farkas.verify(certificate, np.ones((n, n)))
+    assert seen == [1, 1, 2, 2]
