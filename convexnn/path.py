@@ -24,7 +24,7 @@ from convexnn.patterns import PatternSet
 from convexnn.program import Program, Settings
 from convexnn.programs import final_status, mint
 from farkas.base import check_choice, check_number
-from farkas.parallel import blas_threads_for
+from farkas.parallel import holds_blas_threads
 from farkas.status import Status
 
 Array = NDArray[np.float64]
@@ -37,6 +37,7 @@ CHECK_EVERY = 5
 PATIENCE = 1000
 
 
+@holds_blas_threads
 def convexnn_path(
     X: ArrayLike,
     y: ArrayLike,
@@ -129,8 +130,7 @@ def convexnn_path(
                 status = Status.MAX_TIME
                 break
             program = dataclasses.replace(first, alpha=float(alpha))
-            with blas_threads_for(first.X):
-                bounds, nit, ended = follower.follow(float(alpha))
+            bounds, nit, ended = follower.follow(float(alpha))
             certificate = mint(
                 [bounds],
                 (program.X, program.y),

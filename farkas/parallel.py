@@ -6,15 +6,18 @@ does not depend on it, because randomness travels with the item.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 RandomSource = (
     int | np.random.RandomState | np.random.Generator | np.random.SeedSequence | None
@@ -140,6 +143,38 @@ def blas_threads_for(X: Any) -> AbstractContextManager[None]:
     size = getattr(X, "size", 0)
     large = isinstance(size, int) and size > SMALL
     return nullcontext() if large else _single_thread
+
+
+def holds_blas_threads(function: _Function) -> _Function:
+    """Decorate a function of data ``X``: it runs within ``blas_threads_for(X)``.
+
+    Parameters
+    ----------
+    function : callable
+        Has a parameter ``X``.
+
+    Returns
+    -------
+    callable
+        The same, otherwise.
+
+    Examples
+    --------
+    >>> @holds_blas_threads
+    ... def total(X):
+    ...     return X.sum()
+    >>> float(total(np.ones(3)))
+    3.0
+    """
+    position = list(inspect.signature(function).parameters).index("X")
+
+    @functools.wraps(function)
+    def held(*args: Any, **kwargs: Any) -> Any:
+        X = args[position] if len(args) > position else kwargs.get("X")
+        with blas_threads_for(X):
+            return function(*args, **kwargs)
+
+    return cast(_Function, held)
 
 
 def spawn_seeds(random_state: RandomSource, n: int) -> list[np.random.SeedSequence]:

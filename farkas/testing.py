@@ -64,13 +64,7 @@ _FAST: dict[str, list[dict[str, Any]]] = {
 }
 
 # Checks of scikit-learn that an estimator cannot pass, with the reason.
-_EXPECTED_FAILURES: dict[str, dict[str, str]] = {
-    "CounterfactualExplainer": {
-        "check_dict_unchanged": (
-            "transform keeps the certificates of the rows that it explained."
-        )
-    }
-}
+_EXPECTED_FAILURES: dict[str, dict[str, str]] = {}
 
 # Arrays of a witness of which only the direction counts: a multiple proves the same.
 _DIRECTIONS = ("gates",)

@@ -24,6 +24,7 @@ from convexnn.relaxation.scikit_mlp import (
 )
 from farkas.base import check_choice, check_number
 from farkas.certificate import Certificate
+from farkas.parallel import holds_blas_threads
 
 Array = NDArray[np.float64]
 
@@ -33,6 +34,7 @@ GLOBAL_TIME = 30.0
 METHODS = ("auto", "dnn", "shor", "elementary", "enumerate")
 
 
+@holds_blas_threads
 def certify_network(
     U: ArrayLike,
     a: ArrayLike,
@@ -150,6 +152,7 @@ def certify_network(
     )
 
 
+@holds_blas_threads
 def certify_mlp(
     mlp: Any,
     X: ArrayLike,

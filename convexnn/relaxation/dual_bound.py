@@ -18,6 +18,7 @@ from convexnn.relaxation.joint import FIRST_CHECK, GROWTH
 from convexnn.relaxation.level import Fitted, packed
 from farkas.base import check_choice, check_number
 from farkas.history import Recorder
+from farkas.parallel import holds_blas_threads
 from farkas.result import make_result
 from farkas.status import Status
 
@@ -31,6 +32,7 @@ WEIGHT = 4.0
 RHO = 0.3
 
 
+@holds_blas_threads
 def global_bound(
     X: ArrayLike,
     theta: ArrayLike,

@@ -20,6 +20,7 @@ from convexnn.sampled.units import (
 from convexnn.sampled.working_set import WorkingSet
 from farkas.certificate import Certificate
 from farkas.history import Recorder
+from farkas.parallel import holds_blas_threads
 from farkas.result import make_result
 from farkas.status import Status
 from farkas.verification import certify
@@ -29,6 +30,7 @@ Array = NDArray[np.float64]
 PROBLEM = "convexnn.scp/1"
 
 
+@holds_blas_threads
 def solve_scp(
     X: ArrayLike,
     y: ArrayLike,

@@ -36,6 +36,7 @@ from convexnn.program import Program, Settings
 from convexnn.programs import certified
 from convexnn.scale.product_space import ConsensusIteration
 from convexnn.scale.shards import forget_shards
+from farkas.parallel import holds_blas_threads
 
 
 class WorkerLostError(RuntimeError):
@@ -55,6 +56,7 @@ class WorkerLostError(RuntimeError):
         self.state = state
 
 
+@holds_blas_threads
 def solve_consensus(
     X: ArrayLike,
     y: ArrayLike,

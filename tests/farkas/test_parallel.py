@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from farkas.parallel import blas_threads_for, pmap, seed_sequence, spawn_seeds
+from farkas.parallel import (
+    blas_threads_for,
+    holds_blas_threads,
+    pmap,
+    seed_sequence,
+    spawn_seeds,
+)
 
 HOLDERS = {
     "RandomState": np.random.RandomState,
@@ -148,3 +154,19 @@ def test_small_data_take_one_blas_thread_and_give_the_others_back():
         with pytest.raises(ZeroDivisionError), blas_threads_for(small):
             raise ZeroDivisionError
         assert blas_threads() == before
+
+
+def test_a_decorated_function_finds_its_data_by_place_or_name():
+    @holds_blas_threads
+    def threads(alpha, X, *, tol=0.0):
+        """Say how many."""
+        return max(blas_threads())
+
+    small, large = np.ones(10), np.ones(1_000_000)
+    with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
+        assert threads(1.0, small) == threads(1.0, X=small, tol=1.0) == 1
+        assert threads(1.0, large) == threads(X=large, alpha=1.0) == 2
+        assert max(blas_threads()) == 2
+    assert threads.__doc__ == "Say how many."
+    with pytest.raises(ValueError, match="'X' is not in list"):
+        holds_blas_threads(lambda y: y)
