@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -92,7 +93,8 @@ class _SingleThread:
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
-        self._controller: Any = None
+        self._controller: Any = None  # a search of all loaded libraries
+        self._with_scipy = False
         self._limit: Any = None
 
     def __enter__(self) -> None:
@@ -100,10 +102,12 @@ class _SingleThread:
             self._inside += 1
             if self._inside > 1:
                 return
-            if self._controller is None:  # a search of all loaded libraries
+            # SciPy brings a BLAS of its own, perhaps after the last look.
+            loaded = "scipy.linalg" in sys.modules
+            if self._controller is None or loaded > self._with_scipy:
                 from threadpoolctl import ThreadpoolController
 
-                self._controller = ThreadpoolController()
+                self._controller, self._with_scipy = ThreadpoolController(), loaded
             self._limit = self._controller.limit(limits=1, user_api="blas")
 
     def __exit__(self, *exception: object) -> None:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import joblib
 import numpy as np
 import pytest
@@ -170,3 +173,27 @@ def test_a_decorated_function_finds_its_data_by_place_or_name():
     assert threads.__doc__ == "Say how many."
     with pytest.raises(ValueError, match="'X' is not in list"):
         holds_blas_threads(lambda y: y)
+
+
+LATE_SCIPY = """
+import numpy as np
+import sys
+from threadpoolctl import threadpool_info, threadpool_limits
+from farkas.parallel import blas_threads_for
+
+assert "scipy.linalg" not in sys.modules
+with blas_threads_for(np.ones(2)):
+    pass
+import scipy.linalg
+
+with threadpool_limits(limits=2, user_api="blas"), blas_threads_for(np.ones(2)):
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert {pool["num_threads"] for pool in pools} == {1}, pools
+"""
+
+
+def test_a_blas_that_was_loaded_later_is_held_too():
+    run = subprocess.run(
+        [sys.executable, "-c", LATE_SCIPY], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
