@@ -6,8 +6,9 @@ weights are evaluated, both are kept. After that the size of the graph does not 
 
 ``source`` is ``(indptr, indices, data, labels, attributes, capacity, scalars)`` with
 empty arrays for what is absent, and scalars ``(label_weight, unknown_weight, gamma,
-sink rule, band, band of an empty sink, shift of the target in bands)``. ``state`` holds
-the local arrays and ``count`` the registers of
+sink rule, band, band of an empty sink, shift of the target in bands, whether labels
+are asked for)``. Those are 0 where nobody has asked yet, and 2 stands for a 0.
+``state`` holds the local arrays and ``count`` the registers of
 :class:`graphs.neighborhood.Neighborhood`.
 """
 
@@ -74,10 +75,25 @@ def _root(i, parent):
 
 
 @kernel
-def _open(i, source, state, count):
-    """Read the row of a local node; False if the local arrays are too small."""
-    indptr, indices, data, labels, attributes = source[:5]
-    scalars = source[6]
+def _label(stored):
+    return 0.0 if stored == 2 else np.float64(stored)
+
+
+@kernel
+def _labelled(columns, labels):
+    for j in columns:
+        if labels[j] == 0.0:
+            return False
+    return True
+
+
+@kernel
+def open_rows(which, source, state, count):
+    """Read the rows of local nodes; the number that fitted and had all labels.
+
+    All in one call: to unpack the state for each row would cost more than to read it.
+    """
+    indptr, indices, data, labels, attributes, _, scalars = source
     table, node, degree, start, length = (
         state[0],
         state[1],
@@ -86,69 +102,79 @@ def _open(i, source, state, count):
         state[7],
     )
     label, to, weight, parent = state[8], state[9], state[10], state[13]
-    key = node[i]
-    first, last = indptr[key], indptr[key + 1]
-    room = last - first
-    if (
-        count[0] + room > node.shape[0]
-        or count[1] + room > to.shape[0]
-        or 2 * (count[0] + room) > table.shape[0]
-    ):
-        return False
-    eps, unknown, gamma = scalars[0], scalars[1], scalars[2]
+    eps, unknown, gamma, asks = scalars[0], scalars[1], scalars[2], scalars[7] > 0.0
     weighted, labelled = data.shape[0] > 0, labels.shape[0] > 0
     attributed = attributes.shape[0] > 0
-    root = _root(i, parent)
-    bits, known = count[8], count[0]
-    next_one, e = known, count[1]
-    start[i] = e
-    d = 0.0
-    for k in range(first, last):
-        other = np.int64(indices[k])
-        if other == key:
+    known, bits, parts = count[0], count[8], count[9]
+    direct = indptr.shape[0] <= table.shape[0]  # every node has a slot of its own
+    next_one, e, done = known, count[1], 0
+    for i in which:
+        if start[i] >= 0:
+            done += 1
             continue
-        w = np.float64(data[k]) if weighted else 1.0
-        if attributed:
-            square = 0.0
-            for c in range(attributes.shape[1]):
-                step = attributes[key, c] - attributes[other, c]
-                square += step * step
-            w *= np.exp(-gamma * square)
-        slot = _slot(other, table, node, bits)
-        j = np.int64(table[slot]) - 1
-        met = j >= 0
-        if labelled:
-            t = label[j] if met else np.float64(labels[other])
-            s = label[i]
-            if s < 0 or t < 0:
-                w *= unknown
-            else:
-                agree = s * t + (1.0 - s) * (1.0 - t)
-                w *= eps * (1.0 - agree) + agree
-        if w <= 0.0:
-            continue
-        if not met:
-            j = next_one
-            next_one += 1
-            table[slot] = next_one
-            node[j] = other
-            parent[j] = root
+        key = node[i]
+        first, last = indptr[key], indptr[key + 1]
+        room = last - first
+        if (
+            next_one + room > node.shape[0]
+            or e + room > to.shape[0]
+            or 2 * (next_one + room) > table.shape[0]
+        ):
+            break
+        if asks and not _labelled(indices[first:last], labels):
+            break
+        root = _root(i, parent)
+        start[i] = e
+        d = 0.0
+        for k in range(np.uint64(first), np.uint64(last)):
+            other = np.int64(indices[k])
+            if other == key:
+                continue
+            w = np.float64(data[k]) if weighted else 1.0
+            if attributed:
+                square = 0.0
+                for c in range(attributes.shape[1]):
+                    step = attributes[key, c] - attributes[other, c]
+                    square += step * step
+                w *= np.exp(-gamma * square)
+            slot = other if direct else _slot(other, table, node, bits)
+            j = np.int64(table[np.uint64(slot)]) - 1
+            met = j >= 0
             if labelled:
-                label[j] = labels[other]
-        elif parent[j] != root:
-            near = _root(j, parent)
-            parent[near] = root
-            parent[j] = root
-        to[e] = j
-        weight[e] = w
-        d += w
-        e += 1
-    length[i] = e - start[i]
-    degree[i] = d
-    count[0], count[1] = next_one, e
-    count[6] += 1
+                t = label[j] if met else _label(labels[other])
+                s = label[i]
+                if s < 0 or t < 0:
+                    w *= unknown
+                else:
+                    agree = s * t + (1.0 - s) * (1.0 - t)
+                    w *= eps * (1.0 - agree) + agree
+            if w <= 0.0:
+                continue
+            if not met:
+                j = next_one
+                next_one += 1
+                table[np.uint64(slot)] = next_one
+                node[j] = other
+                parent[j] = root
+                if labelled:
+                    label[j] = _label(labels[other])
+            elif parts > 1 and parent[j] != root:
+                near = _root(j, parent)
+                if near != root:
+                    parent[near] = root
+                    parts -= 1
+                parent[j] = root
+            to[e] = j
+            weight[e] = w
+            d += w
+            e += 1
+        length[i] = e - start[i]
+        degree[i] = d
+        count[6] += 1
+        done += 1
+    count[0], count[1], count[9] = next_one, e, parts
     _welcome(known, next_one, source, state)
-    return True
+    return done
 
 
 @kernel
@@ -169,21 +195,12 @@ def meet(keys, masses, source, state, count):
         node[i] = keys[k]
         parent[i] = i
         if labels.shape[0] > 0:
-            label[i] = 1.0 if masses[k] >= 0.0 else labels[keys[k]]
+            label[i] = 1.0 if masses[k] >= 0.0 else _label(labels[keys[k]])
+    count[9] += keys.shape[0]
     _welcome(first, count[0], source, state)
     for k in range(keys.shape[0]):
         given[first + k] = max(masses[k], 0.0)
         value[first + k, 0] = given[first + k]
-
-
-@kernel
-def open_rows(which, source, state, count):
-    """Read the rows of local nodes; the number that fitted."""
-    start = state[6]
-    for k in range(which.shape[0]):
-        if start[which[k]] < 0 and not _open(which[k], source, state, count):
-            return k
-    return which.shape[0]
 
 
 @kernel
@@ -201,16 +218,16 @@ def forget(table, node, n, bits):
 
 
 @kernel
-def _take(state, source, count):
-    """Return the next queued node with its row read, or -1 if there is no room."""
-    start, queue, flags = state[6], state[11], state[12]
-    i = queue[count[2] & (queue.shape[0] - 1)]
-    if start[i] < 0 and not _open(i, source, state, count):
-        return -1
-    count[2] = (count[2] + 1) & (queue.shape[0] - 1)
-    count[3] -= 1
-    flags[i] &= 2
-    return i
+def _open_queued(head, waiting, source, state, count):
+    """Read the rows of all queued nodes; False if that of the first did not fit."""
+    start, queue = state[6], state[11]
+    mask = queue.shape[0] - 1
+    which, k = np.empty(waiting, dtype=np.int64), 0
+    for place in range(head, head + waiting):
+        if start[queue[place & mask]] < 0:
+            which[k] = queue[place & mask]
+            k += 1
+    return open_rows(which[:k], source, state, count) > 0
 
 
 @kernel
@@ -239,9 +256,10 @@ def push(source, state, count, omega, patience, budget, excursion, report):
             code = 1
             break
         i = np.uint32(queue[head & mask])
-        if start[i] < 0 and not _open(np.int64(i), source, state, count):
-            code = 2
-            break
+        if start[i] < 0:
+            if not _open_queued(np.int64(head), waiting, source, state, count):
+                code = 2
+                break
         head += np.uint64(1)
         waiting -= 1
         flags[i] &= 2
@@ -294,18 +312,24 @@ def push(source, state, count, omega, patience, budget, excursion, report):
 
 
 @kernel
-def _held(x, i, power, state):
-    """Return the mass that node i keeps at height x, besides its source."""
-    value, start, length, to, weight = state[2], state[6], state[7], state[9], state[10]
+def _share(step, power, mu):
+    """Return the flow over an edge of weight one between heights that differ."""
+    if mu == 0.0:
+        return np.copysign(np.abs(step) ** power, step)
+    return step * (step * step + mu * mu) ** (0.5 * power - 0.5)
+
+
+@kernel
+def _held(x, first, last, to, weight, value, power, mu):
+    """Return the mass that a node keeps at height x, besides its source."""
     total = 0.0
-    for e in range(start[i], start[i] + length[i]):
-        step = x - value[to[e], 1]
-        total -= weight[e] * np.copysign(np.abs(step) ** power, step)
+    for e in range(first, last):
+        total -= weight[e] * _share(x - value[to[e], 1], power, mu)
     return total
 
 
 @kernel
-def push_power(source, state, count, power, budget):
+def push_power(source, state, count, power, mu, budget):
     """Push for p > 2, where ``power = q - 1``: raise one node until it fits its sink.
 
     The height is bracketed by doubling and found by the Illinois rule, up to a band
@@ -319,9 +343,12 @@ def push_power(source, state, count, power, budget):
     while count[3] > 0:
         if count[4] >= budget:
             return 1
-        i = _take(state, source, count)
-        if i < 0:
+        i = queue[count[2] & mask]
+        if start[i] < 0 and not _open_queued(count[2], count[3], source, state, count):
             return 2
+        count[2] = (count[2] + 1) & mask
+        count[3] -= 1
+        flags[i] &= 2
         target, band = value[i, 2], value[i, 3]
         if not value[i, 0] - target > band:
             continue
@@ -330,14 +357,16 @@ def push_power(source, state, count, power, budget):
         if flags[i] & 2 == 0:
             flags[i] |= 2
             count[7] += 1
-        low, high = value[i, 1], value[i, 1] + 1.0
+        first, last = start[i], start[i] + length[i]
+        low = value[i, 1]
+        high = low + max(1.0, 1e-9 * low)  # a step of one may be none at all
         goal = target + 0.25 * band - given[i]
-        f_low = _held(low, i, power, state) - goal
-        f_high = _held(high, i, power, state) - goal
+        f_low = _held(low, first, last, to, weight, value, power, mu) - goal
+        f_high = _held(high, first, last, to, weight, value, power, mu) - goal
         visits = 2
         while f_high > 0.25 * band:
             high = low + 2.0 * (high - low)
-            f_high = _held(high, i, power, state) - goal
+            f_high = _held(high, first, last, to, weight, value, power, mu) - goal
             visits += 1
         x, f = high, f_high
         side = 0
@@ -350,7 +379,7 @@ def push_power(source, state, count, power, budget):
                 if not low < x < high:  # no number lies between: keep the feasible end
                     x = low
                     break
-            f = _held(x, i, power, state) - goal
+            f = _held(x, first, last, to, weight, value, power, mu) - goal
             visits += 1
             if f > 0.0:
                 low, f_low = x, f
@@ -365,12 +394,11 @@ def push_power(source, state, count, power, budget):
         old = value[i, 1]
         value[i, 1] = x
         kept = given[i]
-        for e in range(start[i], start[i] + length[i]):
+        for e in range(first, last):
             j = to[e]
-            before, after = old - value[j, 1], x - value[j, 1]
-            flow = weight[e] * np.copysign(np.abs(after) ** power, after)
+            flow = weight[e] * _share(x - value[j, 1], power, mu)
             kept -= flow
-            flow -= weight[e] * np.copysign(np.abs(before) ** power, before)
+            flow -= weight[e] * _share(old - value[j, 1], power, mu)
             value[j, 0] += flow
             if flags[j] & 1 == 0 and value[j, 0] - value[j, 2] > value[j, 3]:
                 flags[j] |= 1
@@ -393,7 +421,7 @@ def compile_all():
     for array in (indptr, indices):
         array.flags.writeable = False
     empty = np.empty(0)
-    scalars = np.array([1.0, 1.0, 0.0, 1.0, 0.01, 0.01, 1.0])
+    scalars = np.array([1.0, 1.0, 0.0, 1.0, 0.01, 0.01, 1.0, 0.0])
     source = (indptr, indices, empty, empty, np.empty((0, 0)), empty, scalars)
     state = (
         np.zeros(8, dtype=np.int32), np.zeros(2, dtype=np.int64),
@@ -403,11 +431,11 @@ def compile_all():
         np.zeros(2, dtype=np.uint8), np.zeros(2, dtype=np.int32),
         np.zeros((2, 2), dtype=np.int32), np.zeros((2, 2)),
     )  # fmt: skip
-    count = np.array([0, 0, 0, 0, 0, 0, 0, 0, 3])
+    count = np.array([0, 0, 0, 0, 0, 0, 0, 0, 3, 0])
     meet(np.zeros(1, dtype=np.int64), np.array([1.5]), source, state, count)
     open_rows(np.zeros(1, dtype=np.int64), source, state, count)
     push(source, state, count, 1.6, 0.5, 10, 9.0, np.zeros(4))
-    push_power(source, state, count, 0.5, 10)
+    push_power(source, state, count, 0.5, 0.0, 10)
     rehash(np.zeros(8, dtype=np.int32), state[1], 2, 3)
     forget(state[0], state[1], 2, 3)
 

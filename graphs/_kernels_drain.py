@@ -22,49 +22,34 @@ def layer(which, base, state, count, level, down, order):
     start, length, to, weight = state[6], state[7], state[9], state[10]
     for i in which:
         level[i] = -2
-    rest = np.empty(which.shape[0], dtype=np.int64)
-    found, left, visits = 0, 0, 0
+    found = 0
     for i in which:
         out = 0.0
-        for e in range(start[i], start[i] + length[i]):
-            if level[to[e]] == -1:
-                out += weight[e]
-        visits += length[i]
+        for e in range(np.uint64(start[i]), np.uint64(start[i] + length[i])):
+            out += weight[e] if level[np.uint32(to[e])] == -1 else 0.0
+        count[5] += length[i]
         down[i] = out
         if out > 0.0:
             order[found] = i
             found += 1
-        else:
-            rest[left] = i
-            left += 1
     for k in range(found):
         level[order[k]] = base
-    above = base
-    while left > 0:
-        first, kept = found, 0
-        for k in range(left):
-            i, out = rest[k], 0.0
-            for e in range(start[i], start[i] + length[i]):
-                if level[to[e]] == above:
-                    out += weight[e]
-            visits += length[i]
-            down[i] = out
-            if out > 0.0:
-                order[found] = i
+    k = 0
+    while k < found:  # breadth first; the row of a node serves those above it
+        i = order[k]
+        above = level[i] + 1
+        for e in range(np.uint64(start[i]), np.uint64(start[i] + length[i])):
+            j = np.uint32(to[e])
+            if level[j] == -2:
+                level[j] = above
+                order[found] = j
                 found += 1
-            else:
-                rest[kept] = i
-                kept += 1
-        if found == first:
-            break
-        left = kept
-        above += 1
-        for k in range(first, found):
-            level[order[k]] = above
-    for k in range(left):
-        level[rest[k]] = 0
-        down[rest[k]] = 0.0
-    count[5] += visits
+            down[j] += weight[e] if level[j] == above else 0.0
+        count[5] += length[i]
+        k += 1
+    for i in which:
+        if level[i] == -2:
+            level[i] = 0
     return found
 
 
@@ -97,9 +82,10 @@ def drain(order, state, count, slack, level, down, extra, amount, report):
         if share == 0.0:
             continue
         amount[i] = share
-        for e in range(start[i], start[i] + length[i]):
-            if level[to[e]] < level[i]:
-                extra[to[e]] += share * weight[e]
+        above = level[i]
+        for e in range(np.uint64(start[i]), np.uint64(start[i] + length[i])):
+            j = np.uint32(to[e])
+            extra[j] += share * weight[e] if level[j] < above else 0.0
         count[5] += length[i]
     return fits
 
@@ -134,7 +120,7 @@ def compile_all():
         np.arange(2, dtype=np.int32), np.zeros((2, 2), dtype=np.int32),
         np.zeros((2, 2)),
     )  # fmt: skip
-    count = np.array([2, 2, 0, 0, 0, 0, 2, 0, 3])
+    count = np.array([2, 2, 0, 0, 0, 0, 2, 0, 3, 1])
     level, order = np.full(2, -1, dtype=np.int32), np.zeros(1, dtype=np.int64)
     parts = [np.zeros(2) for _ in range(4)]
     layer(order, 8, state, count, level, parts[0], order.copy())

@@ -7,7 +7,10 @@ On a graph with weights ``w``, source mass ``Delta`` and sink capacity ``T``::
 
 (Fountoulakis, Wang, Yang, arXiv:2005.09810). Any ``x >= 0`` proves its dual value. The
 flow ``f_e = w_e sign(x_i - x_j) |x_i - x_j|^(q-1)`` proves its primal value when
-``m <= T`` holds beyond all rounding. For p = 2 the flow may differ from that of the
+``m <= T`` holds beyond all rounding. With ``mu > 0`` both programs are smoothed, see
+:mod:`graphs._measure_power`; their common optimum is at least that without, and a
+flow's smoothed value at least its own, so what follows from them about cuts holds too.
+For p = 2 the flow may differ from that of the
 heights: each node has a level, -1 beyond the nodes of the witness, and a drain ``s_i``
 that adds ``w_ij s_i`` to the flow along its edges to lower levels. Any numbers make a
 flow, so no choice of levels or drains can make the proof wrong. Only rows of the
@@ -26,7 +29,7 @@ import graphs._measure_heat
 import graphs._measure_pagerank  # noqa: F401  (all three register problems)
 from farkas.certificate import CertificateError, Guarantee, Parameter
 from farkas.verification import ROUNDING, Measurement, problem
-from graphs._measure_drain import drained, levels_of
+from graphs._measure_flow import Flow, Near, summed_flow
 from graphs._measure_graph import (
     EPS,
     TINY,
@@ -36,18 +39,12 @@ from graphs._measure_graph import (
     conductance_of,
     cut_and_volume,
     distinct,
-    edge_lengths,
     nonnegative,
-    segment_sums,
     summed,
-    weighted_rows,
 )
-from graphs._measure_lookup import Lookup, among, blocks, numbered, padded, placed
+from graphs._measure_lookup import among, placed
 
 _LARGEST = float(np.finfo(np.float64).max)
-
-# A power |t|^(q-1) is off by few units in the last place; a generous count of them.
-_POWER_ROUNDING = 16
 
 
 class Source(NamedTuple):
@@ -55,23 +52,6 @@ class Source(NamedTuple):
 
     nodes: Ints
     mass: Array
-
-
-class Flow:
-    """A flow on the rows of the nodes, row by row, and what leaves them."""
-
-    def __init__(self, k: int) -> None:
-        self.primal = np.zeros(k)  # sum_e w_e |f_e / w_e|^p over the edges of a node,
-        self.dual = np.zeros(k)  # sum_e w_e |x_i - x_j|^q,
-        self.variation = np.zeros(k)  # sum_e w_e |x_i - x_j|: inner edges count half
-        self.unit = np.zeros(k)  # relative error of these terms
-        self.net = np.zeros(k)  # net outflow, with a bound of its error
-        self.net_error = np.zeros(k)
-        self.degree = np.zeros(k)
-        self.cut = np.zeros(k)  # weight that leaves the cluster
-        self.border = np.empty(0, dtype=np.int64)  # nodes beyond, and what they get
-        self.arrived = self.arrived_error = np.empty(0)
-        self.length, self.entries = 0.0, 0
 
 
 @problem("graphs.flow_diffusion/1", data=("graph",))
@@ -95,8 +75,9 @@ def measure_flow(
         the flow is not that of the heights, ``level`` (k,) and ``drain`` (k,).
     parameters : mapping
         ``p``, ``sinks`` ("degree", "unit", "array"), ``affinity``, ``n_neighbors``,
-        ``symmetrize``, what the weight factors need, and ``edge_length``: whether the
-        mean length of edges between rows of features is measured.
+        ``symmetrize``, ``mu`` where it is not 0, what the weight factors need, and
+        ``edge_length``: whether the mean length of edges between rows of features is
+        measured.
 
     Returns
     -------
@@ -182,6 +163,9 @@ def _measure_diffusion(
     p = float(parameters["p"])
     if not 2 <= p < math.inf:
         raise CertificateError(f"p={p!r} must be at least 2.")
+    mu = float(parameters.get("mu", 0.0))
+    if not (mu == 0 or 1e-100 <= mu <= 1e100):
+        raise CertificateError(f"mu={mu!r} must be 0 or a number of moderate size.")
     q = p / (p - 1)
     nodes = distinct("nodes", witness["nodes"], n)
     x = nonnegative("x", witness["x"], len(nodes))
@@ -200,10 +184,8 @@ def _measure_diffusion(
     sink = _sinks(graph, nodes, witness, parameters, n)
 
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        flow = _flow(
-            data, graph, nodes, x, inside, seeds, p, witness, parameters, labels,
-            attributes,
-        )  # fmt: skip
+        near = Near(data, graph, nodes, x, inside, seeds, labels, attributes)
+        flow = summed_flow(near, p, mu, witness, parameters)
         capacity = _sinks(graph, flow.border, witness, parameters, n)
         mass = delta - flow.net
         radius = flow.net_error + 2 * EPS * (np.abs(delta) + np.abs(flow.net))
@@ -216,8 +198,8 @@ def _measure_diffusion(
         )
         linear, linear_error = summed(x * (delta - sink))
         linear_error += 4 * EPS * float((x * (delta + sink)).sum()) + len(x) * TINY
-        primal, primal_error = _total(flow.primal, flow)
-        energy, energy_error = _total(flow.dual, flow)
+        primal, primal_error = flow.total(flow.primal)
+        energy, energy_error = flow.total(flow.dual)
         primal, dual = primal / p, linear - energy / q
         lower = dual - linear_error - energy_error - 4 * EPS * (energy + abs(dual))
         upper = primal + primal_error + 4 * EPS * primal * p
@@ -239,7 +221,9 @@ def _measure_diffusion(
         "mass": math.fsum(source.mass),
         "support_volume": float(sink[x > 0].sum()),
         "conductance_upper": _coarea(flow, x),
-        **_cluster(graph, flow, nodes, inside, delta, sink, upper, p, parameters),
+        **_cluster(
+            graph, flow, nodes, inside, delta, sink, source.mass, upper, p, parameters
+        ),
     }
     if parameters["edge_length"]:
         residuals["edge_length"] = flow.length / max(flow.entries, 1)
@@ -253,75 +237,6 @@ def _measure_diffusion(
         residuals=residuals,
         assumptions=("the graph is undirected",),
     )
-
-
-def _flow(
-    data: Any,
-    graph: Any,
-    nodes: Ints,
-    x: Array,
-    inside: NDArray[np.bool_],
-    seeds: Ints,
-    p: float,
-    witness: Mapping[str, NDArray[Any]],
-    parameters: Mapping[str, Parameter],
-    labels: Any,
-    attributes: Any,
-) -> Flow:
-    """Sum the flow over the rows of the nodes, a block of rows at a time."""
-    counts = graph.degrees(nodes)
-    n, entries, q = graph.n_nodes, int(counts.sum()), p / (p - 1)
-    lookup = Lookup(nodes, n, entries)
-    levels = levels_of(witness, len(nodes), p)
-    height, member = padded(x, 0.0), padded(inside, False)
-    flow = Flow(len(nodes))
-    beyond, sent, relative = [nodes[:0]], [x[:0]], 0.0
-    for block in blocks(counts):
-        rows = weighted_rows(graph, nodes[block], seeds, parameters, labels, attributes)
-        place = lookup(rows.columns)
-        outer = place == 0
-        counted = np.where(outer, 1.0, 0.5)  # an inner edge stands in two rows
-        counted *= rows.weights
-        step = np.repeat(x[block], rows.counts) - height[place]
-        size = np.abs(step)
-        work = counted * size
-        flow.variation[block] = segment_sums(work, rows.starts)
-        work *= size if p == 2 else size ** (q - 1.0)
-        flow.dual[block] = flow.primal[block] = segment_sums(work, rows.starts)
-        if levels is not None:
-            step += drained(rows.counts, place, block, *levels)
-            flow.primal[block] = segment_sums(counted * step * step, rows.starts)
-        if p == 2:
-            step *= rows.weights
-        else:
-            step = rows.weights * np.copysign(size ** (q - 1.0), step)
-        unit = (rows.counts + _POWER_ROUNDING) * EPS + 2 * rows.error
-        flow.unit[block] = unit
-        flow.net[block] = segment_sums(step, rows.starts)
-        flow.net_error[block] = segment_sums(np.abs(step), rows.starts) * unit
-        flow.net_error[block] += rows.counts * TINY
-        flow.degree[block] = segment_sums(rows.weights, rows.starts)
-        flow.cut[block] = segment_sums(rows.weights * ~member[place], rows.starts)
-        beyond.append(rows.columns[outer])
-        sent.append(step[outer])
-        relative = max(relative, rows.error)
-        flow.entries += len(rows.columns)
-        if parameters["edge_length"]:
-            flow.length += float(edge_lengths(data, rows, nodes[block]).sum())
-    out = np.concatenate(sent)
-    flow.border, slot = numbered(np.concatenate(beyond), n, entries)
-    flow.arrived = np.bincount(slot, out, len(flow.border))
-    bulk = np.bincount(slot, np.abs(out), len(flow.border))
-    many = graph.degrees(flow.border) + _POWER_ROUNDING
-    flow.arrived_error = bulk * (many * EPS + 2 * relative) + many * TINY
-    return flow
-
-
-def _total(parts: Array, flow: Flow) -> tuple[float, float]:
-    """Sum nonnegative terms over the nodes, with a bound of the error."""
-    value, error = summed(parts)
-    error += float((parts * flow.unit).sum()) * 1.01 + flow.entries * TINY
-    return value, error
 
 
 def _sinks(
@@ -387,6 +302,7 @@ def _cluster(
     inside: NDArray[np.bool_],
     delta: Array,
     sink: Array,
+    source: Array,
     upper: float,
     p: float,
     parameters: Mapping[str, Parameter],
@@ -397,7 +313,7 @@ def _cluster(
     ``cut(C) >= (Delta(C) - T(C))^q / (p P)^(q/p)`` for every feasible flow of value P.
     """
     q = p / (p - 1)
-    cut, volume = float(flow.cut[inside].sum()), float(flow.degree[inside].sum())
+    cut, volume = flow.cut, float(flow.degree[inside].sum())
     weighted = "label_weight" in parameters or "gamma" in parameters
     cut_input, volume_input = cut, volume
     if weighted:
@@ -421,7 +337,7 @@ def _cluster(
     shrinks = float(parameters.get("unknown_weight", 1.0)) <= 1
     counts = parameters["sinks"] == "degree" and graph.unit and shrinks
     if counts and occupied > 0:
-        rival = least_cut(math.fsum(delta) - occupied * (1 + EPS)) / occupied
+        rival = least_cut(math.fsum(source) - occupied * (1 + EPS)) / occupied
     return {
         "conductance": phi,
         "conductance_input": phi_input,

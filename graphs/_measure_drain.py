@@ -40,7 +40,7 @@ def drained(
     drains: Array,
 ) -> Array:
     """Return what drains add to the height differences: antisymmetric, to the bit."""
-    here, there = np.repeat(level[block], counts), levels[place]
-    given = np.where(there < here, np.repeat(drain[block], counts), 0.0)
-    given -= np.where(here < there, drains[place], 0.0)
+    here, there = np.repeat(level[block], counts), levels.take(place)
+    given: Array = np.repeat(drain[block], counts) * (there < here)
+    given -= drains.take(place) * (here < there)
     return given

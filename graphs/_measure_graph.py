@@ -33,7 +33,8 @@ _BLOCK = 1 << 22  # entries of one block of distances: 32 MiB
 class Rows(NamedTuple):
     """Rows of an adjacency matrix, one after another.
 
-    ``weights`` carry a relative error of at most ``error``.
+    ``weights`` carry a relative error of at most ``error``; ``unit`` says that all are
+    one.
     """
 
     counts: Ints
@@ -41,6 +42,7 @@ class Rows(NamedTuple):
     columns: Ints
     weights: Array
     error: float
+    unit: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -102,16 +104,35 @@ class Graph:
         return self.data is None
 
     def degrees(self, nodes: Ints) -> Ints:
-        """Return the number of neighbours of each node."""
+        """Return the number of neighbours of each node.
+
+        Parameters
+        ----------
+        nodes : ndarray of int, shape (k,)
+            Node numbers.
+
+        Returns
+        -------
+        ndarray of int64, shape (k,)
+            Length of each row, whatever the weights.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from graphs import check_graph
+        >>> path = check_graph([[0, 1], [1, 2]], affinity="edges")
+        >>> path.degrees(np.array([0, 1])).tolist()
+        [1, 2]
+        """
         return (self.indptr[nodes + 1] - self.indptr[nodes]).astype(np.int64)
 
     def __call__(self, nodes: Ints) -> tuple[Ints, Ints, Array | None]:
         """Return counts, columns and weights of the rows of ``nodes``."""
         counts = self.degrees(nodes)
-        first = np.repeat(self.indptr[nodes] - np.cumsum(counts) + counts, counts)
-        place = first + np.arange(len(first))
-        columns = self.indices[place].astype(np.int64)
-        return counts, columns, None if self.data is None else self.data[place]
+        place = np.repeat(self.indptr[nodes] - np.cumsum(counts) + counts, counts)
+        place += np.arange(len(place))
+        columns = self.indices.take(place).astype(np.int64)
+        return counts, columns, None if self.data is None else self.data.take(place)
 
 
 def as_graph(data: Any, parameters: Mapping[str, Parameter]) -> Any:
@@ -259,7 +280,7 @@ def weighted_rows(
         Rows of numbers, one row a node.
     """
     counts, columns, weights = graph(nodes)
-    error = 0.0
+    error, unit = 0.0, weights is None and labels is None and attributes is None
     if weights is None:
         weights = np.ones(len(columns))
     else:
@@ -290,13 +311,13 @@ def weighted_rows(
         with np.errstate(under="ignore"):
             weights = weights * np.exp(-exponent)
         error += relative * float(exponent.max(initial=0.0)) + 4 * EPS
-    if (weights == 0).any():
+    if not unit and (weights == 0).any():
         keep = weights > 0
         owner = np.repeat(np.arange(len(nodes)), counts)[keep]
         counts = np.bincount(owner, minlength=len(nodes))
         starts = np.concatenate([[0], np.cumsum(counts)])
         columns, weights = columns[keep], weights[keep]
-    return Rows(counts, starts, columns, weights, error)
+    return Rows(counts, starts, columns, weights, error, unit)
 
 
 def _between(name: str, value: Parameter, high: float) -> float:

@@ -18,12 +18,14 @@ from graphs._measure_graph import EPS
 from graphs._measure_pagerank import (
     ASSUMPTIONS,
     cluster_numbers,
+    finite,
     largest_per_degree,
     read_near,
     walked,
+    within,
 )
 
-_MOST_LEVELS = 1000
+_MOST_LEVELS, _MOST_TIME = 1000, 500.0
 
 
 @problem("graphs.heat_kernel/1", data=("graph",))
@@ -90,17 +92,12 @@ def _measure_heat(
     parameters: Mapping[str, Parameter],
 ) -> Measurement:
     near = read_near(graph, labels, witness, parameters)
-    t = float(parameters["t"])
-    levels = np.asarray(witness["levels"], dtype=np.float64)
-    if not 0 < t <= 500:
-        raise CertificateError(f"t={t!r} must be positive, at most 500.")
-    if levels.ndim != 2 or len(levels) != len(near.nodes) or not levels.shape[1]:
-        raise CertificateError("levels must have one row a node.")
-    if not np.isfinite(levels).all() or levels.shape[1] > _MOST_LEVELS:
-        raise CertificateError("levels must be finite, at most a thousand columns.")
-    N = levels.shape[1] - 1
-    s = np.zeros(len(near.nodes))
-    s[np.searchsorted(near.nodes, near.seeds)] = near.share
+    t = within("t", parameters["t"], 0.0, _MOST_TIME, closed=True)
+    columns = np.asarray(witness["levels"]).size // max(1, len(near.nodes))
+    if not 1 <= columns <= _MOST_LEVELS:
+        raise CertificateError(f"levels must have 1 to {_MOST_LEVELS} columns.")
+    levels = finite("levels", witness["levels"], (len(near.nodes), columns))
+    N, s = columns - 1, near.start
     psi = _taylor_weights(t, N)
     # Residuals of level j + 1: t/(j+1) A levels_j - D levels_{j+1}, and s at level 0.
     total = 0.0

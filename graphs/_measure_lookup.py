@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 # Up to this many nodes a row entry, a table of all nodes is cheaper than a hash table.
-_DENSE = 4
+_DENSE = 16
 _ENTRIES = 1 << 14  # row entries that are worked on at a time
 _MIX = 0x9E3779B97F4A7C15  # an odd number near 2**64 over the golden ratio
 
@@ -53,7 +53,7 @@ class Lookup:
     def __call__(self, columns: Ints) -> Ints:
         """Return the places of entries within ``0..n - 1``."""
         if self._tables and self._tables[0][1] is None:
-            return self._tables[0][0][columns].astype(np.int64)
+            return self._tables[0][0].take(columns).astype(np.int64)
         place = np.zeros(len(columns), dtype=np.int64)
         asked, keys = slice(None), columns.astype(np.uint64)
         for table, factor, shift in self._tables:
@@ -89,7 +89,8 @@ def padded(of_nodes: NDArray[Any], beyond: float) -> NDArray[Any]:
 def placed(columns: Ints, nodes: Ints, n: int) -> Places:
     """Find row entries among increasing nodes, and number those beyond."""
     place = Lookup(nodes, n, len(columns))(columns)
-    return Places(place, *numbered(columns[place == 0], n, len(columns)))
+    outside = np.flatnonzero(place == 0)
+    return Places(place, *numbered(columns.take(outside), n, len(columns)))
 
 
 def numbered(columns: Ints, n: int, entries: int) -> tuple[Ints, Ints]:
@@ -98,11 +99,12 @@ def numbered(columns: Ints, n: int, entries: int) -> tuple[Ints, Ints]:
     As with :class:`Lookup`, ``entries`` tells how many rows the caller works on.
     """
     if n <= _DENSE * entries:
-        table = np.zeros(n, dtype=np.int64)
-        table[columns] = 1
-        border = np.flatnonzero(table)
+        seen = np.zeros(n, dtype=bool)
+        seen[columns] = True
+        border = np.flatnonzero(seen)
+        table = np.empty(n, dtype=np.int32 if n < 2**31 else np.int64)
         table[border] = np.arange(len(border))
-        return border, table[columns]
+        return border, table.take(columns).astype(np.int64)
     # Equal nodes share a slot, in which one entry speaks for all that equal it.
     slot, border, found = np.empty_like(columns), [columns[:0]], 0
     pending = np.arange(len(columns))

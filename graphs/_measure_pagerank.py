@@ -28,7 +28,6 @@ from graphs._measure_graph import (
     Rows,
     as_graph,
     conductance_of,
-    cut_and_volume,
     distinct,
     edge_lengths,
     nonnegative,
@@ -48,8 +47,7 @@ class Near(NamedTuple):
 
     data: Any
     graph: Any
-    seeds: Ints
-    share: Array
+    start: Array  # the share of each node that is a seed
     nodes: Ints  # where the vector may be nonzero, and the seeds
     border: Ints  # neighbours beyond
     rows: Rows
@@ -76,8 +74,11 @@ def read_near(
     rows = weighted_rows(graph, nodes, seeds, parameters, labels)
     near = placed(rows.columns, nodes, n)
     border, place = near.border, near.place - 1
-    place[place < 0] = near.slot + len(nodes)
-    degree = segment_sums(rows.weights, rows.starts)
+    place[np.flatnonzero(place < 0)] = near.slot + len(nodes)
+    if rows.unit:
+        degree = rows.counts.astype(np.float64)
+    else:
+        degree = segment_sums(rows.weights, rows.starts)
     if graph.unit and "label_weight" not in parameters:
         border_counts = graph.degrees(border)
         border_degree = border_counts.astype(np.float64)
@@ -85,10 +86,13 @@ def read_near(
         around = weighted_rows(graph, border, seeds, parameters, labels)
         border_counts = around.counts
         border_degree = segment_sums(around.weights, around.starts)
-    if not (degree[np.searchsorted(nodes, seeds)] > 0).all():
+    at_seeds = np.searchsorted(nodes, seeds)
+    if not (degree[at_seeds] > 0).all():
         raise CertificateError("a seed has no edges.")
+    start = np.zeros(len(nodes))
+    start[at_seeds] = share
     return Near(
-        data, graph, seeds, share, nodes, border, rows, place, degree, border_degree,
+        data, graph, start, nodes, border, rows, place, degree, border_degree,
         (rows.counts + _CONSTANT) * EPS + 2 * rows.error,
         (border_counts + _CONSTANT) * EPS + 2 * rows.error,
     )  # fmt: skip
@@ -97,7 +101,8 @@ def read_near(
 def walked(near: Near, u: Array) -> tuple[Array, Array, Array, Array]:
     """Return ``A u`` on the nodes and on the border, with bounds on its rounding."""
     gain = np.repeat(u, near.rows.counts)
-    gain *= near.rows.weights
+    if not near.rows.unit:
+        gain *= near.rows.weights
     k, all_nodes = len(near.nodes), len(near.nodes) + len(near.border)
     sums = np.bincount(near.place, gain, all_nodes)
     sizes = sums
@@ -111,19 +116,27 @@ def walked(near: Near, u: Array) -> tuple[Array, Array, Array, Array]:
     )
 
 
-def _read(
-    witness: Mapping[str, NDArray[Any]], near: Near, parameters: Mapping[str, Parameter]
-) -> tuple[Array, Array, float]:
-    """Return u, the seed vector on the nodes, and alpha."""
-    u = np.asarray(witness["u"], dtype=np.float64)
-    if u.shape != near.nodes.shape or not np.isfinite(u).all():
-        raise CertificateError(f"u must be {len(near.nodes)} finite numbers.")
-    alpha = float(parameters["alpha"])
-    if not 0 < alpha < 1:
-        raise CertificateError(f"alpha={alpha!r} must lie between 0 and 1.")
-    s = np.zeros(len(near.nodes))
-    s[np.searchsorted(near.nodes, near.seeds)] = near.share
-    return u, s, alpha
+def finite(name: str, values: Any, shape: tuple[int, ...]) -> Array:
+    """Return an array after checking its shape and finiteness."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise CertificateError(
+            f"{name} must be {' x '.join(map(str, shape))} finite numbers."
+        )
+    return array
+
+
+def within(
+    name: str, value: Parameter, low: float, high: float, closed: bool = False
+) -> float:
+    """Return a parameter after checking that it lies above low and below high.
+
+    ``closed`` includes high.
+    """
+    number = float(value)
+    if not (low < number < high or (closed and number == high)):
+        raise CertificateError(f"{name}={value!r} must lie between {low:g}, {high:g}.")
+    return number
 
 
 def _gradient(
@@ -203,7 +216,8 @@ def _measure_l1(
     parameters: Mapping[str, Parameter],
 ) -> Measurement:
     near = read_near(graph, labels, witness, parameters)
-    u, s, alpha = _read(witness, near, parameters)
+    u, s = finite("u", witness["u"], near.nodes.shape), near.start
+    alpha = within("alpha", parameters["alpha"], 0.0, 1.0)
     rho = float(parameters["rho"])
     if not 0 <= rho < math.inf:
         raise CertificateError(f"rho={rho!r} must be nonnegative.")
@@ -341,7 +355,8 @@ def _measure_appr(
     parameters: Mapping[str, Parameter],
 ) -> Measurement:
     near = read_near(graph, labels, witness, parameters)
-    u, s, alpha = _read(witness, near, parameters)
+    u, s = finite("u", witness["u"], near.nodes.shape), near.start
+    alpha = within("alpha", parameters["alpha"], 0.0, 1.0)
     gradient, radius, beyond, beyond_error = _gradient(near, u, s, alpha)
     sizes = np.abs(gradient) + radius
     value = max(
@@ -379,9 +394,13 @@ def cluster_numbers(
     inside = np.asarray(witness["cluster"])
     if inside.shape != near.nodes.shape or inside.dtype.kind != "b":
         raise CertificateError("cluster must be one bool a node.")
-    member = np.repeat(inside, near.rows.counts)
-    leaving = np.concatenate([~inside, np.ones(len(near.border), bool)])[near.place]
-    cut, volume = cut_and_volume(leaving[member], near.rows.weights[member])
+    beyond = np.concatenate([~inside, np.ones(len(near.border), bool)])
+    leaving = np.repeat(inside, near.rows.counts) & beyond.take(near.place)
+    volume = float(near.degree[inside].sum())
+    if near.rows.unit:
+        cut = float(np.count_nonzero(leaving))
+    else:
+        cut = float(near.rows.weights.sum(where=leaving))
     if "label_weight" in parameters:
         phi = cut / volume if volume > 0 else 1.0
     else:

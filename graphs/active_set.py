@@ -54,11 +54,13 @@ def solve_active_set(run: "Run", scale: float) -> Status:
     goal = _SAFETY * run.options.tol * max(scale, run.dual)
     margin = _margin(run, goal)
     active = near.column(VALUE, 1) > 0
-    patience, widened = _PATIENCE, False
+    patience, widened, most = _PATIENCE, False, 0
     while run.nit < run.options.max_iter:
         run.nit += 1
         patience -= 1
         which = np.flatnonzero(active)
+        if len(which) > most:  # it still grows, so this is no cycle
+            patience, most = _PATIENCE, len(which)
         near.open(which)
         if near.size > len(active):  # rows that were read have met new nodes
             active = np.append(active, np.zeros(near.size - len(active), dtype=bool))
@@ -66,7 +68,7 @@ def solve_active_set(run: "Run", scale: float) -> Status:
             return Status.INFEASIBLE
         width = margin * np.maximum(near.column(SINK), _unit(near))
         with np.errstate(all="ignore"):
-            x = _solve(near, which, width, run.p)
+            x = _solve(near, which, width, run.p, float(run.options.mu))
         if not np.isfinite(x).all():
             return Status.NUMERICAL
         restart(near.state, near.count)
@@ -112,7 +114,7 @@ def _unit(near: Neighborhood) -> float:
     return 1e-3 * float(positive.min()) if len(positive) else 1e-3
 
 
-def _solve(near: Neighborhood, which: Ints, width: Array, p: float) -> Array:
+def _solve(near: Neighborhood, which: Ints, width: Array, p: float, mu: float) -> Array:
     """Return the heights at which every active node holds its sink less a margin."""
     k = len(which)
     local = np.full(near.size, -1)
@@ -134,7 +136,7 @@ def _solve(near: Neighborhood, which: Ints, width: Array, p: float) -> Array:
     else:
         leak = np.maximum(d[keep] - np.asarray(A.sum(axis=1)).ravel(), 0.0)
         room = 0.25 * width[which][keep]
-        x[keep] = solve_powers(A, leak, right[keep], start[keep], p, room, _linear)
+        x[keep] = solve_powers(A, leak, right[keep], start[keep], p, mu, room, _linear)
     return x
 
 

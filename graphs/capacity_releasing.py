@@ -30,7 +30,7 @@ from graphs.neighborhood import (
     Sinks,
     check_seeds,
 )
-from graphs.sweep import sweep_near
+from graphs.sweep import positive, sweep_near
 from graphs.weights import Weighting
 
 Ints = NDArray[np.int64]
@@ -209,7 +209,7 @@ def _level_sets(
     score[: len(height)] = height
     if not score.any():
         return []
-    sweep = sweep_near(near, score, total)
+    sweep = sweep_near(near, score, total, positive(near, score))
     place = np.sort(score[score > 0])[::-1]
     last = np.flatnonzero(np.append(place[1:] < place[:-1], True))
     return [

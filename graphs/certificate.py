@@ -10,9 +10,9 @@ from farkas.base import check_number
 from farkas.certificate import Certificate
 from farkas.status import Status
 from graphs._kernels_heights import settle
-from graphs.diffusion import Outcome, Task, mint
 from graphs.drain import NOTHING, Drains, drained, numbered
 from graphs.graph import check_graph
+from graphs.minting import Outcome, Task, mint
 from graphs.neighborhood import VALUE, Neighborhood, Sinks, check_seeds
 from graphs.push import Options
 from graphs.sweep import Sweep, members, support_of
@@ -27,6 +27,7 @@ def check_certificate(
     *,
     sinks: Any = "degree",
     p: float = 2.0,
+    mu: float = 0.0,
     cluster: ArrayLike | None = None,
     seed_weights: ArrayLike | None = None,
     labels: Any = None,
@@ -51,10 +52,12 @@ def check_certificate(
         Source mass.
     x : array-like or sparse vector of shape (n,)
         Heights; negative ones count as zero.
-    sinks, p, seed_weights, labels, label_weight, unknown_weight, attributes, gamma
+    sinks, p, mu : optional
         As of :func:`flow_diffusion`.
     cluster : array-like of int, or of bool with shape (n,), optional
         Cluster whose conductance is measured; default: the support.
+    seed_weights, labels, label_weight, unknown_weight, attributes, gamma : optional
+        As of :func:`flow_diffusion`.
     tol : float, default=1e-3
         Tolerance of the certificate.
 
@@ -83,7 +86,7 @@ def check_certificate(
     weighting = Weighting.validated(
         graph, nodes, labels, label_weight, unknown_weight, attributes, gamma
     )
-    options = Options(p=p, tol=tol).checked()
+    options = Options(p=p, mu=mu, tol=tol).checked()
     capacity = Sinks.validated(sinks, graph.n_nodes)
     support, heights = support_of(x, graph.n_nodes)
     inside = support if cluster is None else members(cluster, graph.n_nodes)
@@ -108,7 +111,7 @@ def _drains(
     near.column(VALUE, 1)[np.searchsorted(ids, support)] = heights
     near.open(np.arange(len(ids)))
     report = np.zeros(4)
-    settle(near.state, near.count, 1.0, report)
+    settle(near.state, near.count, 1.0, 0.0, report)
     drains = NOTHING
     if report[3] > 0:
         drains = numbered(drained(near), near)

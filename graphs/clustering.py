@@ -16,8 +16,10 @@ from farkas.base import CertifiedMixin
 from farkas.parallel import pmap
 from graphs._measure_graph import Graph, weighted_rows
 from graphs._measure_lookup import placed
-from graphs.diffusion import INTERRUPTED, Options, Task, diffuse
+from graphs.diffusion import INTERRUPTED, diffuse
 from graphs.graph import check_graph
+from graphs.minting import Task
+from graphs.push import Options
 from graphs.weights import check_labels
 
 Ints = NDArray[np.int64]
@@ -162,6 +164,7 @@ class LocalClustering(CertifiedMixin, ClusterMixin, BaseEstimator):  # type: ign
     def _store(self, task: Task, result: OptimizeResult) -> None:
         n = task.graph.n_nodes
         self._graph = task.graph
+        self.nodes_ = task.graph.names
         self.labels_ = np.zeros(n, dtype=np.int64)
         self.labels_[result.cluster] = 1
         self.cluster_ = result.cluster

@@ -20,15 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 from scipy.sparse import coo_array
 
-import farkas
 from farkas.base import check_number
-from farkas.certificate import Certificate
 from farkas.history import Recorder
 from farkas.result import make_result
 from farkas.status import Status
 from graphs._measure_graph import Graph
-from graphs.drain import NOTHING, Drains, numbered
+from graphs.drain import NOTHING, numbered
 from graphs.graph import check_graph
+from graphs.minting import Outcome, Task, mint
 from graphs.neighborhood import (
     GIVEN,
     NODE,
@@ -42,10 +41,9 @@ from graphs.neighborhood import (
     Neighborhood,
     Sinks,
     check_seeds,
-    joined,
 )
 from graphs.push import CAPACITY_SHARE, FIRST_BAND, Options, Run, solve
-from graphs.sweep import Sweep, rounded, sweep_near
+from graphs.sweep import positive, rounded, sweep_near
 from graphs.weights import Weighting
 
 Array = NDArray[np.float64]
@@ -58,38 +56,6 @@ _MOST = 0.9
 INTERRUPTED = "Interrupted by the user."
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Task:
-    """What is to be diffused on; all checked. Shares of the seeds sum to one.
-
-    Labels that were made on the way, and are not part of the user's data, travel in
-    the witness of the certificate.
-    """
-
-    graph: Graph
-    seeds: Ints
-    shares: Array
-    weighting: Weighting
-    sinks: Sinks
-    made_labels: bool = False
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a diffusion with one source mass ended with."""
-
-    mass: float
-    source: Array
-    nodes: Ints
-    x: Array
-    sweep: Sweep
-    cluster: Ints
-    conductance: float
-    status: Status
-    band: float
-    drains: Drains = NOTHING  # nodes by their numbers in the graph
-
-
 def flow_diffusion(
     graph: Any,
     seeds: ArrayLike,
@@ -97,6 +63,7 @@ def flow_diffusion(
     mass: ArrayLike | None = None,
     target_volume: float | None = None,
     p: float = 2.0,
+    mu: float = 0.0,
     sinks: Any = "degree",
     seed_weights: ArrayLike | None = None,
     labels: Any = None,
@@ -131,13 +98,19 @@ def flow_diffusion(
         Capacity of the cluster looked for.
     p : float, default=2
         Norm of the flow, at least 2. Larger values leak less and take longer.
+    mu : float, default=0
+        For ``p > 2``, height difference below which the dual program is smoothed:
+        ``|t|^q`` becomes ``(t^2 + mu^2)^(q/2) - mu^q``. Flows over small differences
+        shrink, and floats can tell them apart. The certificate is that of the smoothed
+        programs.
     sinks : {"degree", "unit"} or array-like of shape (n,), default="degree"
         Capacity of each node: its number of neighbours, one, or given.
     seed_weights : array-like, optional
         How the mass is shared among the seeds; default: equally.
-    labels : array-like of shape (n,), optional
+    labels : array-like of shape (n,) or callable, optional
         Noisy labels 0 and 1, -1 for unknown, or probabilities of a 1. Seeds count
-        as 1.
+        as 1. A function gets an array of node numbers, which may repeat, and returns
+        their labels; it is asked about nodes next to those that pass mass on.
     label_weight : float, default=0.05
         Factor of edges whose ends disagree, from 0 to 1.
     unknown_weight : float, default=1
@@ -162,8 +135,8 @@ def flow_diffusion(
     tol : float, default=1e-3
         Largest proven duality gap, relative to a proven lower bound of the optimum.
     max_iter : int, default=1000
-        Largest number of rounds for each mass; a round is 16 pushes at first, then
-        twice as many each time.
+        Largest number of rounds for each mass; a round is 16 pushes at first, then at
+        least twice as many each time.
     certificate : bool, default=True
         Whether to mint a certificate.
     callback : callable, optional
@@ -210,7 +183,7 @@ def flow_diffusion(
         graph, nodes, labels, label_weight, unknown_weight, attributes, gamma
     )
     options = Options(
-        p, rounding, threshold, solver, omega, tol, max_iter, certificate, verbose
+        p, mu, rounding, threshold, solver, omega, tol, max_iter, certificate, verbose
     ).checked()
     capacity = Sinks.validated(sinks, graph.n_nodes)
     masses = mass_grid(graph, capacity, nodes, mass, target_volume, rounding)
@@ -308,14 +281,13 @@ def _outcome(run: Run, status: Status, task: Task, options: Options) -> Outcome:
     """Round the heights of a run to a cluster."""
     near = run.near
     total = task.graph.volume if task.weighting.plain else math.inf
-    sweep = sweep_near(near, near.column(VALUE, 1), total)
+    support = positive(near, near.column(VALUE, 1))
+    sweep = sweep_near(near, near.column(VALUE, 1), total, support)
     x = near.column(VALUE, 1)
-    support = np.flatnonzero(x > 0)
-    support = support[np.argsort(near.column(NODE)[support])]
     cluster, phi = task.seeds, 1.0  # where the seeds hold all the mass
     if len(support):
-        descending = np.sort(x[support])[::-1]
-        cluster = rounded(sweep, options.rounding, descending, options.threshold)
+        heights = np.sort(x[support])[::-1]
+        cluster = rounded(sweep, options.rounding, heights, options.threshold)
         phi = float(sweep.conductance[len(cluster) - 1]) if len(cluster) else 1.0
     return Outcome(
         run.mass, near.column(GIVEN)[: run.n_seeds].copy(), near.column(NODE)[support],
@@ -396,56 +368,4 @@ def _finished(
         band=best.band,
         drains=best.drains,
         state={"nodes": best.nodes, "heights": best.x},
-    )
-
-
-def mint(task: Task, best: Outcome, options: Options, data: Any = None) -> Certificate:
-    """Certify heights; ``data`` replaces the graph that is handed to the measure."""
-    graph, weighting, sinks = task.graph, task.weighting, task.sinks
-    nodes = joined(best.nodes, best.cluster, task.seeds, best.drains.nodes)
-    x = np.zeros(len(nodes))
-    x[np.searchsorted(nodes, best.nodes)] = best.x
-    inside = np.zeros(len(nodes), dtype=bool)
-    inside[np.searchsorted(nodes, best.cluster)] = True
-    witness = {
-        "nodes": nodes,
-        "x": x,
-        "cluster": inside,
-        "seeds": task.seeds,
-        "source": best.source,
-    }
-    if len(best.drains.nodes):
-        place = np.searchsorted(nodes, best.drains.nodes)
-        level, drain = np.full(len(nodes), -1, dtype=np.int32), np.zeros(len(nodes))
-        level[place], drain[place] = best.drains.level, best.drains.amount
-        witness |= {"level": level, "drain": drain}
-    parameters: dict[str, Any] = {
-        "p": float(options.p),
-        "sinks": sinks.rule,
-        "affinity": graph.affinity,
-        "n_neighbors": graph.n_neighbors,
-        "symmetrize": graph.symmetrize,
-        "edge_length": data is not None and graph.affinity == "knn",
-        **weighting.parameters(),
-    }
-    reached = nodes
-    if sinks.rule == "array" or task.made_labels:
-        reached = np.union1d(nodes, graph(nodes)[1])
-    if sinks.rule == "array":
-        witness |= {"sink_nodes": reached, "sink": sinks.capacity[reached]}
-    problem, values = "graphs.flow_diffusion/1", []
-    if task.made_labels:
-        known = weighting.label_array()[reached]
-        witness |= {"label_nodes": reached, "labels": known}
-    if weighting.attributes is not None:
-        problem = "graphs.attributed_flow_diffusion/1"
-        labels = None if task.made_labels else weighting.labels
-        values = [labels, weighting.attributes]
-    elif weighting.labels is not None and not task.made_labels:
-        problem, values = "graphs.label_flow_diffusion/1", [weighting.labels]
-    first = graph if data is None else data
-    if callable(first):  # then nothing is copied or hashed as a whole
-        values = [None if value is None else value.__getitem__ for value in values]
-    return farkas.certify(
-        problem, (first, *values), witness, parameters, tolerance=float(options.tol)
     )

@@ -29,7 +29,7 @@ Ints = NDArray[np.int64]
 _STAGES = 8  # rounds in which nodes that were filled up may pass on
 _ATTEMPTS = 4
 # Outside nodes fuller than this are left alone, at a level above all others.
-_FULL, _ABOVE = 0.8, 1 << 30
+_FULL, _ABOVE = 0.7, 1 << 30
 _EPS = float(np.finfo(np.float64).eps)
 _LARGEST_EXPONENT = 745.0  # beyond, an attribute weight is zero
 

@@ -8,7 +8,8 @@ from scipy.optimize import OptimizeResult
 
 from farkas.base import certified_fit
 from graphs.clustering import LocalClustering
-from graphs.diffusion import Task, diffuse, mass_grid
+from graphs.diffusion import diffuse, mass_grid
+from graphs.minting import Task
 from graphs.neighborhood import Sinks, check_seeds
 from graphs.push import Options
 from graphs.weights import Weighting
@@ -78,6 +79,8 @@ class FlowDiffusionClustering(LocalClustering):
         Source mass.
     seeds_ : ndarray of int
         Seeds, increasing.
+    nodes_ : list or None
+        Names of the nodes, in order, where X had some (networkx, igraph).
     n_touched_ : int
         Nodes that were met.
     n_push_ : int
@@ -178,9 +181,10 @@ class FlowDiffusionClustering(LocalClustering):
         ----------
         X : graph or array-like of shape (n_samples, n_features)
             Anything :func:`check_graph` takes.
-        y : array-like of shape (n,), optional
+        y : array-like of shape (n,) or callable, optional
             With a graph: noisy labels 0 and 1, -1 for unknown, or probabilities of a
-            1. With features it is ignored, as clusterers do.
+            1; a function of node numbers is asked about nodes near the seeds. With
+            features it is ignored, as clusterers do.
         seeds : int or array-like of int, optional
             Default: the node of largest degree, among those labelled 1 if there are
             labels.
@@ -259,7 +263,7 @@ class FlowDiffusionClustering(LocalClustering):
 
     def _options(self) -> Options:
         return Options(
-            self.p, self.rounding, 0.0, self.solver, self.omega, self.tol,
+            self.p, 0.0, self.rounding, 0.0, self.solver, self.omega, self.tol,
             self.max_iter, True, self.verbose,
         ).checked()  # fmt: skip
 

@@ -207,6 +207,7 @@ def load_graph(
     Returns
     -------
     Graph
+        Rows are read where they are needed.
 
     Raises
     ------

@@ -41,7 +41,7 @@ _OFFICER = (
 
 
 def load_karate_club(*, weighted: bool = False) -> tuple[csr_array, NDArray[np.bool_]]:
-    """Friendships in a karate club that split in two.
+    """Return the friendships in a karate club that split in two.
 
     Parameters
     ----------

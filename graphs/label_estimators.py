@@ -8,9 +8,10 @@ from scipy.sparse import issparse
 
 from farkas.base import certified_fit, check_number
 from farkas.parallel import seed_sequence
-from graphs.diffusion import Task, diffuse
+from graphs.diffusion import diffuse
 from graphs.estimators import FlowDiffusionClustering
 from graphs.labels import NodeLabeler
+from graphs.minting import Task
 
 
 class LabelFlowClustering(FlowDiffusionClustering):
@@ -82,6 +83,8 @@ class LabelFlowClustering(FlowDiffusionClustering):
         Source mass.
     seeds_ : ndarray of int
         Seeds, increasing.
+    nodes_ : list or None
+        Names of the nodes, in order, where X had some (networkx, igraph).
     n_touched_ : int
         Nodes that were met.
     n_push_ : int

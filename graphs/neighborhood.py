@@ -19,13 +19,15 @@ _FIRST_NODES, _FIRST_EDGES = 2048, 16384
 _MOST_KEPT = 1 << 27  # bytes of local arrays that are kept for the next run
 
 # Registers of ``count``.
-NODES, EDGES, HEAD, WAITING, PUSHES, WORK, OPENED, PUSHED, BITS = range(9)
+NODES, EDGES, HEAD, WAITING, PUSHES, WORK, OPENED, PUSHED, BITS, PARTS = range(10)
 # Positions in ``state``.
 TABLE, NODE, VALUE, GIVEN, SINK, DEGREE, START, LENGTH, LABEL = range(9)
 TO, WEIGHT, QUEUE, FLAGS, PARENT = range(9, 14)
 OTHER, FACTOR = 14, 15  # room for a matrix; never grown into
 # Positions in ``source``.
 INDPTR, ATTRIBUTES = 0, 4
+
+_ASKED_ZERO = 2.0  # stands for the label 0, for 0 says that nobody has asked yet
 
 _SINK_RULES = {"degree": 0.0, "unit": 1.0}
 _ARRAY_RULE = 2.0
@@ -113,7 +115,7 @@ class Neighborhood:
         shift: float = 1.0,
     ) -> None:
         self.graph = graph
-        self.count = np.zeros(9, dtype=np.int64)
+        self.count = np.zeros(10, dtype=np.int64)
         self._mean = sinks.total(graph) / graph.n_nodes
         rule = _SINK_RULES.get(sinks.rule, _ARRAY_RULE)
         self._scalars = np.array(
@@ -125,12 +127,17 @@ class Neighborhood:
                 band,
                 band * (self._mean or 1.0),
                 shift,
+                float(weighting.asks),
             ]
         )
+        self._weighting = weighting
+        self._labels = weighting.label_array(graph.n_nodes)
+        if weighting.asks:
+            self._ask(seeds)
         self.source = (
             *(frozen(part) for part in (graph.indptr, graph.indices)),
             frozen(np.empty(0) if graph.data is None else graph.data),
-            frozen(weighting.label_array()),
+            frozen(self._labels),
             frozen(weighting.attribute_array()),
             frozen(sinks.capacity),
             self._scalars,
@@ -150,9 +157,14 @@ class Neighborhood:
         array = self.state[which][: self.size]
         return array if column is None else array[:, column]
 
-    def grow(self) -> None:
-        """Make room for the row that the next node in the queue, or any, needs."""
+    def grow(self, which: Ints | None = None) -> None:
+        """Ask for labels near nodes, by default those in the queue, or make room."""
         old, n = self.state, self.size
+        queued = self._queued()
+        if self._weighting.asks:
+            asking = queued if which is None else which
+            if self._ask(self.graph(self.column(NODE)[asking])[1]):
+                return
         seen = old[NODE][:n]
         opened = old[START][:n] >= 0
         need = int(self.graph.degrees(seen[~opened]).max(initial=0))
@@ -164,13 +176,23 @@ class Neighborhood:
                 continue
             used = int(self.count[EDGES]) if which in (TO, WEIGHT) else n
             self.state[which][:used] = old[which][:used]
-        mask = len(old[QUEUE]) - 1
-        waiting = int(self.count[WAITING])
-        place = (self.count[HEAD] + np.arange(waiting)) & mask
-        self.state[QUEUE][:waiting] = old[QUEUE][place]
+        self.state[QUEUE][: len(queued)] = queued
         self.count[HEAD] = 0
         self.count[BITS] = bits = _bits(self.state)
         _kernels.rehash(self.state[TABLE], self.state[NODE], n, bits)
+
+    def _queued(self) -> NDArray[Any]:
+        ring = self.state[QUEUE]
+        place = self.count[HEAD] + np.arange(self.count[WAITING])
+        return np.asarray(ring[place & (len(ring) - 1)])
+
+    def _ask(self, nodes: Ints) -> bool:
+        """Ask for labels of nodes that have none yet; whether there were any."""
+        missing = np.unique(nodes[self._labels[nodes] == 0])
+        if len(missing):
+            found = self._weighting.labels_of(missing)
+            self._labels[missing] = np.where(found == 0, _ASKED_ZERO, found)
+        return len(missing) > 0
 
     def release(self) -> None:
         """Leave the local arrays to the next run of this thread; they end here."""
@@ -186,12 +208,12 @@ class Neighborhood:
             rest = which[done:]
             done += _kernels.open_rows(rest, self.source, self.state, self.count)
             if done < len(which):
-                self.grow()
+                self.grow(rest)
 
     def narrow(self, band: float, shift: float = 1.0) -> None:
         """Set band and target of every node, met or not, in shares of its capacity."""
         empty = band * (self._mean or 1.0)
-        self._scalars[4:] = band, empty, shift
+        self._scalars[4:7] = band, empty, shift
         _kernels_heights.narrow(self.state, self.count, band, empty, shift)
 
     def pour(self, masses: Array) -> None:

@@ -1,9 +1,10 @@
 """The nonlinear system of flow diffusion on a fixed support, for p > 2.
 
-With ``c_e = w_e |x_i - x_j|^(q-2)`` the optimality condition on the support reads
-``L(c) x = b``. Solving it with c held fixed is iterative reweighting, which minimises a
-quadratic majorant (``q < 2``) and so always descends, at the rate ``2 - q``; ``p - 1``
-times that step is Newton's, which is taken where it halves the residual.
+With ``c_e = w_e ((x_i - x_j)^2 + mu^2)^(q/2 - 1)`` the optimality condition on the
+support reads ``L(c) x = b``. Solving it with c held fixed is iterative reweighting,
+which minimises a quadratic majorant (``q < 2``) and so always descends, at the rate
+``2 - q``; ``p - 1`` times that step is Newton's where smoothing does not matter, and is
+taken where it halves the residual.
 """
 
 from typing import Any
@@ -26,9 +27,12 @@ _STALLED = 12  # steps without progress: the spacing of floats allows no less
 
 
 def solve_powers(
-    A: Any, leak: Array, b: Array, x: Array, p: float, room: Array, solve: Any
-) -> Array:
-    """Minimise ``1/q sum_e w_e |x_i - x_j|^q + 1/q sum_i leak_i |x_i|^q - b'x``.
+    A: Any, leak: Array, b: Array, x: Array, p: float, mu: float, room: Array,
+    solve: Any,
+) -> Array:  # fmt: skip
+    """Minimise ``1/q sum_e w_e h(x_i - x_j) + 1/q sum_i leak_i h(x_i) - b'x``.
+
+    Here ``h(t) = (t^2 + mu^2)^(q/2) - mu^q``.
 
     Parameters
     ----------
@@ -42,6 +46,8 @@ def solve_powers(
         Start.
     p : float
         Norm, above 2.
+    mu : float
+        Smoothing, 0 for none.
     room : ndarray of shape (k,)
         Residual to reach.
     solve : callable
@@ -56,7 +62,7 @@ def solve_powers(
     owner = np.repeat(np.arange(C.shape[0]), np.diff(C.indptr))
 
     def residual(x: Array) -> tuple[Array, float]:
-        r = b - _outflow(C, leak, owner, x, q)
+        r = b - _outflow(C, leak, owner, x, q, mu)
         return r, float(np.max(np.abs(r) / room))
 
     x = np.maximum(x, 0.0)
@@ -68,9 +74,9 @@ def solve_powers(
         if lowest <= 1.0 or since > _STALLED:
             break
         least = _LEAST_STEP * max(float(np.abs(x).max()), 1e-300)
-        step = np.maximum(np.abs(x[owner] - x[C.indices]), least)
+        step = np.maximum(np.hypot(x[owner] - x[C.indices], mu), least)
         c = csr_array((C.data * step ** (q - 2), C.indices, C.indptr), shape=C.shape)
-        c_leak = leak * np.maximum(np.abs(x), least) ** (q - 2)
+        c_leak = leak * np.maximum(np.hypot(x, mu), least) ** (q - 2)
         L = csc_array(diags_array(np.asarray(c.sum(axis=1)).ravel() + c_leak) - c)
         direction = solve(L, r)
         newton = x + (p - 1.0) * direction
@@ -98,8 +104,11 @@ def _snapped(x: Array) -> Array:
     return out
 
 
-def _outflow(C: Any, leak: Array, owner: Any, x: Array, q: float) -> Array:
-    step = x[owner] - x[C.indices]
-    flow = C.data * np.copysign(np.abs(step) ** (q - 1), step)
-    out = leak * np.copysign(np.abs(x) ** (q - 1), x)
-    return out + np.bincount(owner, weights=flow, minlength=len(x))
+def _outflow(C: Any, leak: Array, owner: Any, x: Array, q: float, mu: float) -> Array:
+    def share(step: Array) -> Array:
+        if mu == 0:
+            return np.copysign(np.abs(step) ** (q - 1), step)
+        return np.asarray(step * np.hypot(step, mu) ** (q - 2))
+
+    flow = C.data * share(x[owner] - x[C.indices])
+    return leak * share(x) + np.bincount(owner, weights=flow, minlength=len(x))

@@ -103,7 +103,8 @@ def approximate_pagerank(
     labels, label_weight, unknown_weight : optional
         Noisy labels that weight the edges, as in :func:`flow_diffusion`.
     max_iter : int, default=1000
-        Largest number of rounds; a round is 16 pushes at first, then twice as many.
+        Largest number of rounds; a round is 16 pushes at first, then at least twice as
+        many.
     certificate : bool, default=True
         Whether to mint a certificate.
     callback : callable, optional

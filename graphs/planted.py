@@ -99,7 +99,7 @@ def _triangle(numbers: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
 def noisy_labels(
     target: ArrayLike, a1: float, a0: float, *, random_state: Any = None
 ) -> NDArray[np.int8]:
-    """Labels that are right with given probabilities.
+    """Draw labels that are right with given probabilities.
 
     Parameters
     ----------
@@ -113,6 +113,7 @@ def noisy_labels(
     Returns
     -------
     ndarray of int8, shape (n,)
+        Labels 0 and 1.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def noisy_labels(
 
 
 def label_accuracy(labels: ArrayLike, target: ArrayLike) -> tuple[float, float]:
-    """Shares of right labels inside and outside of the target.
+    """Return the shares of right labels inside and outside of the target.
 
     Parameters
     ----------
@@ -140,8 +141,10 @@ def label_accuracy(labels: ArrayLike, target: ArrayLike) -> tuple[float, float]:
 
     Returns
     -------
-    a1, a0 : float
-        ``P(label 1 | inside)`` and ``P(label 0 | outside)``.
+    a1 : float
+        ``P(label 1 | inside)``.
+    a0 : float
+        ``P(label 0 | outside)``.
 
     Examples
     --------

@@ -32,6 +32,7 @@ def plot_sweep(result: Any, *, ax: Any = None) -> Any:
     Returns
     -------
     matplotlib.axes.Axes
+        The axes that were drawn into.
 
     Examples
     --------
@@ -137,6 +138,7 @@ def plot_graph(
     Returns
     -------
     matplotlib.axes.Axes
+        The axes that were drawn into.
 
     Raises
     ------
@@ -197,6 +199,7 @@ def plot_progress(result: Any, *, ax: Any = None) -> Any:
     Returns
     -------
     matplotlib.axes.Axes
+        The axes that were drawn into.
 
     Examples
     --------

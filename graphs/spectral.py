@@ -26,7 +26,7 @@ from graphs.neighborhood import (
     check_seeds,
     joined,
 )
-from graphs.sweep import Sweep, rounded, sweep_near
+from graphs.sweep import Sweep, positive, rounded, sweep_near
 from graphs.weights import Weighting
 
 Array = NDArray[np.float64]
@@ -129,7 +129,7 @@ def found_near(
     near: Neighborhood, u: Array, x: Array, task: Spectral, **more: Any
 ) -> Found:
     """Sweep over local nodes, collect what was found, and release the arrays."""
-    sweep = sweep_near(near, u, task.total)
+    sweep = sweep_near(near, u, task.total, positive(near, u))
     order = np.argsort(near.column(NODE)[: len(u)])
     if more.get("levels") is not None:
         more["levels"] = more["levels"][order]
@@ -176,7 +176,7 @@ def vector_result(
         first = graph if data is None else data
         values = [] if weighting.labels is None else [weighting.labels]
         if callable(first):
-            values = [value.__getitem__ for value in values]
+            values = [v if callable(v) else v.__getitem__ for v in values]
         proof = farkas.certify(
             f"graphs.{'label_' if values else ''}{problem}/1",
             (first, *values),

@@ -44,13 +44,16 @@ class Sweep(NamedTuple):
         }
 
 
-def sweep_near(near: Neighborhood, score: Array, total: float) -> Sweep:
-    """Sweep over local nodes with a positive score; ``total`` may be inf."""
+def positive(near: Neighborhood, score: Array) -> Ints:
+    """Return the local nodes with a positive score, by their numbers in the graph."""
     chosen = np.flatnonzero(score > 0)
+    return chosen[np.argsort(near.column(NODE)[chosen])]
+
+
+def sweep_near(near: Neighborhood, score: Array, total: float, chosen: Ints) -> Sweep:
+    """Sweep over the :func:`positive` local nodes; ``total`` may be inf."""
     near.open(chosen)
-    ids = near.column(NODE)[chosen]
-    chosen = chosen[np.argsort(ids)]
-    order = chosen[np.argsort(-score[chosen], kind="stable")]
+    order = chosen[descending(score[chosen])]
     k = len(order)
     rank = np.full(near.size, k)
     rank[order] = np.arange(k)
@@ -60,6 +63,15 @@ def sweep_near(near: Neighborhood, score: Array, total: float) -> Sweep:
     # Where nothing is left on one side there is no cut to speak of.
     phi = np.divide(cuts, smaller, out=np.ones(k), where=smaller > 0)
     return Sweep(near.column(NODE)[order], cuts, volumes, phi, best)
+
+
+def descending(values: Array) -> Ints:
+    """Return the order of falling values; equal ones stay in order."""
+    order = np.argsort(-values)  # vectorised, unlike a stable one
+    ranked = values[order]
+    if (ranked[1:] == ranked[:-1]).any():
+        return np.argsort(-values, kind="stable")
+    return order
 
 
 def rounded(sweep: Sweep, rounding: str, score: Array, threshold: float) -> Ints:
@@ -117,7 +129,7 @@ def sweep_cut(graph: Any, x: Any, *, degree_normalized: bool = False) -> Optimiz
     score = near.column(VALUE, 1)
     if degree_normalized:
         score = divided(score, near.column(DEGREE))
-    sweep = sweep_near(near, score, graph.volume)
+    sweep = sweep_near(near, score, graph.volume, positive(near, score))
     cluster = rounded(sweep, "sweep", score, 0.0)
     near.release()
     best = max(sweep.best, 0) if sweep.best >= 0 else len(sweep.nodes) - 1

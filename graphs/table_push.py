@@ -18,12 +18,14 @@ from graphs import _kernels_spectral
 from graphs._measure_graph import Graph
 from graphs.neighborhood import frozen
 from graphs.spectral import Found, Spectral
-from graphs.sweep import Sweep
+from graphs.sweep import Sweep, descending
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MOST_NODES = 1 << 20  # 30 MB of tables for each thread
+
+_ROUND = 4096  # pushes of the second round at least: nobody looks on
 
 # Registers of ``count``.
 _HEAD, _WAITING, PUSHES, WORK, _TOUCHED = range(5)
@@ -90,8 +92,7 @@ class TablePush:
 
     def sweep(self, ids: Ints, u: Array, total: float) -> Sweep:
         """Sweep over increasing nodes with a positive score, after the harvest."""
-        order = np.argsort(-u, kind="stable")
-        nodes, k = ids[order], len(ids)
+        nodes, k = ids[descending(u)], len(ids)
         cuts, volumes = np.empty(k), np.empty(k)
         best = _kernels_spectral.table_sweep(
             *self.rows, nodes, self.tables[0], total, cuts, volumes
@@ -115,6 +116,7 @@ def push_on_tables(
     try:
         while rounds.nit < max_iter and status is Status.MAX_ITER:
             limit = rounds.next(int(pushed.count[PUSHES]))
+            rounds.size = max(rounds.size, _ROUND)
             done, more = pushed.push(limit)
             settled += more
             pushes = float(pushed.count[PUSHES])

@@ -54,6 +54,8 @@ class PageRankClustering(LocalClustering):
         Columns ``size``, ``volume``, ``cut``, ``conductance`` of every prefix.
     seeds_ : ndarray of int
         Seeds, increasing.
+    nodes_ : list or None
+        Names of the nodes, in order, where X had some (networkx, igraph).
     n_touched_ : int
         Nodes that were met.
     n_push_ : int
@@ -208,6 +210,8 @@ class HeatKernelClustering(LocalClustering):
         Columns ``size``, ``volume``, ``cut``, ``conductance`` of every prefix.
     seeds_ : ndarray of int
         Seeds, increasing.
+    nodes_ : list or None
+        Names of the nodes, in order, where X had some (networkx, igraph).
     n_touched_ : int
         Nodes that were met.
     n_push_ : int

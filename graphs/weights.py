@@ -18,8 +18,9 @@ class Weighting:
 
     Parameters
     ----------
-    labels : ndarray of shape (n,) or None
-        1, 0, -1 for unknown, or the probability of a 1.
+    labels : ndarray of shape (n,), callable or None
+        1, 0, -1 for unknown, or the probability of a 1. A function of node numbers is
+        asked about nodes once they are met.
     label_weight : float
         Factor of an edge whose ends disagree.
     unknown_weight : float
@@ -30,7 +31,7 @@ class Weighting:
         Factor ``exp(-gamma |X_i - X_j|^2)``.
     """
 
-    labels: NDArray[Any] | None = None
+    labels: Any = None
     label_weight: float = 1.0
     unknown_weight: float = 1.0
     attributes: Array | None = None
@@ -85,9 +86,22 @@ class Weighting:
         """Whether edges keep their weights."""
         return self.labels is None and self.attributes is None
 
-    def label_array(self) -> NDArray[Any]:
-        """Return the labels, or an empty array."""
-        return np.empty(0) if self.labels is None else self.labels
+    @property
+    def asks(self) -> bool:
+        """Whether labels come from a function."""
+        return callable(self.labels)
+
+    def label_array(self, n: int) -> NDArray[Any]:
+        """Return the labels; an empty array for none; of a function, n zeros."""
+        if self.labels is None:
+            return np.empty(0)
+        return np.zeros(n) if self.asks else self.labels
+
+    def labels_of(self, nodes: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the labels of some nodes."""
+        if not self.asks:
+            return np.asarray(self.labels[nodes])
+        return check_labels(self.labels(nodes), len(nodes), "labels")
 
     def attribute_array(self) -> Array:
         """Return the attributes, or an empty matrix."""
@@ -104,13 +118,14 @@ class Weighting:
         return found
 
 
-def check_labels(labels: Any, n: int, name: str = "y") -> NDArray[Any]:
+def check_labels(labels: Any, n: int, name: str = "y") -> Any:
     """Return noisy node labels as int8, or probabilities as float64.
 
     Parameters
     ----------
-    labels : array-like of shape (n,)
-        0, 1, -1 for unknown; or probabilities of a 1. Memory maps of int8 stay maps.
+    labels : array-like of shape (n,) or callable
+        0, 1, -1 for unknown; or probabilities of a 1. Memory maps of int8 stay maps,
+        and functions of node numbers functions.
     n : int
         Number of nodes.
     name : str, default="y"
@@ -118,13 +133,15 @@ def check_labels(labels: Any, n: int, name: str = "y") -> NDArray[Any]:
 
     Returns
     -------
-    ndarray of shape (n,)
+    ndarray of shape (n,) or callable
 
     Raises
     ------
     ValueError
         If the length or a value is wrong.
     """
+    if callable(labels):
+        return labels  # values are checked when they are asked for
     array = np.asarray(labels)
     if array.shape != (n,):
         raise ValueError(

@@ -33,6 +33,7 @@ fig, axes = plt.subplots(1, 4, figsize=(12, 3), sharey=True, layout="constrained
 for ax, (name, result) in zip(axes, results.items(), strict=True):
     plot_sweep(result, ax=ax)
     ax.set_title(name)
+    ax.label_outer()
 
 # %%
 # One table for all four.

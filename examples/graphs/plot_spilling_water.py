@@ -25,7 +25,7 @@ centre = side * side // 2
 
 # %%
 # A callback sees the heights after every round of pushes. Plain pushes only ever raise
-# them.
+# them. Full nodes are outlined, and the colour is the root of the height.
 
 rounds = []
 
@@ -37,10 +37,11 @@ def watch(intermediate_result):
 
 
 result = flow_diffusion(grid, centre, mass=250, solver="push", callback=watch)
-fig, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
+fig, axes = plt.subplots(1, 4, figsize=(12, 3.5), layout="constrained")
 for ax, k in zip(axes, np.linspace(0, len(rounds) - 1, 4).astype(int), strict=True):
-    plot_graph(grid, place, x=rounds[k], ax=ax)
-    ax.set_title(f"round {k + 1}: {np.count_nonzero(rounds[k])} nodes full")
+    full = np.flatnonzero(rounds[k])
+    plot_graph(grid, place, x=np.sqrt(rounds[k]), cluster=full, ax=ax)
+    ax.set_title(f"round {k + 1}: {len(full)} nodes full")
 
 # %%
 # The puddle holds at most the mass that was poured, however large the grid is.

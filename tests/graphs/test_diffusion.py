@@ -417,3 +417,21 @@ def test_no_warning_on_ordinary_input():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         flow_diffusion(KARATE, 0)
+
+
+def test_linear_systems_follow_a_support_that_grows_node_by_node():
+    path = edges([(i, i + 1) for i in range(300)])
+    result = flow_diffusion(path, 0, mass=150, sinks="unit", tol=1e-7)
+    assert result.success
+    # Node k passes on what 149 - k full nodes beyond it hold.
+    heights = np.cumsum(np.arange(150))[::-1]
+    assert np.allclose(result.x.toarray()[:150], heights, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize("solver", ["auto", "push"])
+def test_heights_beyond_the_spacing_of_one_do_not_push_for_ever(solver):
+    # Heights of 1e20: adding one to them, to bracket a step, changes nothing.
+    weak = csr_array(1e-3 * (np.eye(4, k=1) + np.eye(4, k=-1)))
+    result = flow_diffusion(weak, 0, mass=5, p=7, tol=1e-2, solver=solver, max_iter=12)
+    assert result.x.max() > 2.0**53
+    farkas.verify(result, weak).check()

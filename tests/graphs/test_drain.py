@@ -29,7 +29,7 @@ def near(graph, heights, mass, sinks="unit"):
         place.open(np.arange(place.size))
     place.column(VALUE, 1)[:] = np.asarray(heights)[place.column(NODE)]
     place.open(np.arange(place.size))
-    settle(place.state, place.count, 1.0, np.zeros(4))
+    settle(place.state, place.count, 1.0, 0.0, np.zeros(4))
     return place
 
 

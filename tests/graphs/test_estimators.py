@@ -167,3 +167,26 @@ def test_interrupted_fits_keep_what_they_have():
         model.fit(A, seeds=[3])
     assert model.labels_.any()
     farkas.verify(model, A).check()
+
+
+class Named:
+    """A triangle with a tail, as networkx hands it out."""
+
+    nodes = ("a", "b", "c", "d")
+
+    def adjacency(self):
+        raise NotImplementedError
+
+    def is_directed(self):
+        return False
+
+    def edges(self, data, default):
+        assert data == "weight"
+        return [("a", "b", default), ("b", "c", default), ("a", "c", default),
+                ("c", "d", default)]  # fmt: skip
+
+
+def test_names_of_the_nodes_are_kept_in_order():
+    model = FlowDiffusionClustering(mass=4).fit(Named(), seeds=[0])
+    assert list(model.nodes_) == ["a", "b", "c", "d"]
+    assert FlowDiffusionClustering(mass=60).fit(A, seeds=[0]).nodes_ is None

@@ -8,13 +8,15 @@ from farkas.kernels import warmup
 from graphs import check_graph, make_planted_cluster
 from graphs._kernels import forget, meet, open_rows, rehash
 from graphs._kernels_build import count_ends, merge_rows, place_edges
-from graphs._kernels_heights import conjugate, settle
+from graphs._kernels_heights import conjugate, settle, spread
 from graphs.maxflow import maximum_flow
 from graphs.neighborhood import (
     DEGREE,
     GIVEN,
     NODE,
+    OPENED,
     PARENT,
+    PARTS,
     SINK,
     VALUE,
     Neighborhood,
@@ -63,7 +65,7 @@ def test_settle_is_the_laplacian():
     L = np.diag(A.sum(axis=0)[ids]) - dense
     for power in (1.0, 0.5):
         report = np.zeros(4)
-        settle(place.state, place.count, power, report)
+        settle(place.state, place.count, power, 0.0, report)
         step = x[:, None] - x[None, :]
         flow = dense * np.sign(step) * np.abs(step) ** power
         # Nodes beyond those met hold nothing: here all neighbours were met.
@@ -77,6 +79,22 @@ def test_settle_is_the_laplacian():
     assert n == place.size == 60
 
 
+def test_both_ways_to_recompute_masses_agree():
+    place = near()
+    rng = np.random.default_rng(1)
+    while place.count[OPENED] < place.size:  # the whole graph
+        place.open(np.arange(place.size))
+    x = np.where(rng.random(place.size) < 0.5, rng.random(place.size), 0.0)
+    reports = np.zeros((2, 4))
+    place.column(VALUE, 1)[:] = x
+    settle(place.state, place.count, 1.0, 0.0, reports[0])
+    held = place.column(VALUE, 0).copy()
+    place.column(VALUE, 0)[:] = np.nan
+    spread(place.state, place.count, reports[1])
+    assert np.allclose(place.column(VALUE, 0), held, rtol=1e-12, atol=1e-12)
+    assert np.allclose(reports[0, :3], reports[1, :3], rtol=1e-12)
+
+
 def test_conjugate_gradients_solve_the_system_on_the_support():
     place = near()
     place.open(np.arange(2))
@@ -84,7 +102,7 @@ def test_conjugate_gradients_solve_the_system_on_the_support():
     place.open(support)
     place.column(VALUE, 1)[:] = 0
     place.column(VALUE, 1)[support] = 1.0
-    settle(place.state, place.count, 1.0, np.zeros(4))
+    settle(place.state, place.count, 1.0, 0.0, np.zeros(4))
     conjugate(place.state, place.count, 200, 1e-12)
     ids = place.column(NODE)[support]
     L = np.diag(place.column(DEGREE)[support]) - A.toarray()[np.ix_(ids, ids)]
@@ -103,9 +121,18 @@ def test_components_are_known_once_all_rows_are():
     assert not place.overfull(0.95)
     place.open(np.arange(place.size))
     assert len(np.unique(place.column(PARENT))) >= 2
+    assert place.count[PARTS] == 2
     assert place.overfull(0.95)
     place.pour(np.array([5.0, 5.0]))
     assert not place.overfull(0.95)
+
+
+def test_seeds_of_one_component_become_one_part():
+    place = near(seeds=(3, 7, 9))
+    assert place.count[PARTS] == 3
+    place.open(np.arange(3))
+    place.open(np.arange(place.size))
+    assert place.count[PARTS] == 1
 
 
 def test_the_hash_table_survives_growth():
