@@ -57,54 +57,62 @@ def hals_sweeps(H, L, T, a, C, b, l1, l2, nonnegative, sweeps):
     r, n = H.shape
     two = b.shape[0] > 0
     slope, other, inverse = np.empty(CHUNK), np.empty(CHUNK), np.empty((r, CHUNK))
-    largest = 0.0
+    peak = np.zeros(CHUNK)  # of each place in a chunk: maxima side by side
     for low in range(0, n, CHUNK):
         m = min(CHUNK, n - low)
+        # Slices of rows: sums in an index would be checked for negative ones.
+        one = a[low : low + m]
+        more = b[low : low + m] if two else b
         for j in range(r):
+            inv = inverse[j]
             for i in range(m):
-                inverse[j, i] = a[low + i] * T[j, j] + l2
-                if two:
-                    inverse[j, i] += b[low + i] * C[j, j]
+                inv[i] = one[i] * T[j, j] + l2
+            if two:
+                for i in range(m):
+                    inv[i] += more[i] * C[j, j]
             for i in range(m):  # a coordinate without curvature stays
-                inverse[j, i] = 1.0 / inverse[j, i] if inverse[j, i] > 0.0 else 0.0
+                inv[i] = 1.0 / inv[i] if inv[i] > 0.0 else 0.0
         for sweep in range(sweeps):
             for j in range(r):
-                _combine(T[j], H[:, low : low + m], slope)
+                inv, h, linear = inverse[j], H[j, low : low + m], L[j, low : low + m]
+                _combine(T[j], H, low, m, slope)
                 for i in range(m):
-                    slope[i] = a[low + i] * slope[i] - L[j, low + i]
+                    slope[i] = one[i] * slope[i] - linear[i]
                 if two:
-                    _combine(C[j], H[:, low : low + m], other)
+                    _combine(C[j], H, low, m, other)
                     for i in range(m):
-                        slope[i] += b[low + i] * other[i]
+                        slope[i] += more[i] * other[i]
                 for i in range(m):
-                    old = H[j, low + i]
-                    new = old - (slope[i] + l2 * old) * inverse[j, i]
-                    over = new - l1 * inverse[j, i]
-                    under = 0.0 if nonnegative else new + l1 * inverse[j, i]
+                    old = h[i]
+                    new = old - (slope[i] + l2 * old) * inv[i]
+                    over = new - l1 * inv[i]
+                    under = 0.0 if nonnegative else new + l1 * inv[i]
                     over = over if over > 0.0 else 0.0
                     under = under if under < 0.0 else 0.0
                     slope[i] = over + under - old
-                    H[j, low + i] = over + under
+                    h[i] = over + under
                 if sweep == sweeps - 1:
                     for i in range(m):
-                        largest = max(largest, abs(slope[i]))
-    return largest
+                        size = abs(slope[i])
+                        peak[i] = size if size > peak[i] else peak[i]
+    return peak.max()
 
 
 @kernel(fastmath={"reassoc", "contract"})
-def _combine(t, H, out):
-    """Write ``t'H`` into the head of `out`, four rows at a time."""
-    r, m = H.shape
-    for i in range(m):
-        out[i] = 0.0
+def _combine(t, H, low, m, out):
+    """Write ``t'H`` of m columns into the head of `out`, four rows at a time."""
+    r = H.shape[0]
+    out[:m] = 0.0
     for k in range(0, r - 3, 4):
         t0, t1, t2, t3 = t[k], t[k + 1], t[k + 2], t[k + 3]
+        h0, h1 = H[k, low : low + m], H[k + 1, low : low + m]
+        h2, h3 = H[k + 2, low : low + m], H[k + 3, low : low + m]
         for i in range(m):
-            two = t0 * H[k, i] + t1 * H[k + 1, i]
-            out[i] += two + (t2 * H[k + 2, i] + t3 * H[k + 3, i])
+            out[i] += (t0 * h0[i] + t1 * h1[i]) + (t2 * h2[i] + t3 * h3[i])
     for k in range(r - r % 4, r):
+        h0 = H[k, low : low + m]
         for i in range(m):
-            out[i] += t[k] * H[k, i]
+            out[i] += t[k] * h0[i]
 
 
 @kernel(fastmath={"reassoc", "contract"})
@@ -140,70 +148,104 @@ def atom_sweeps(W, XtH, pull, S, G, beta, xi, nu, bend, l1, l2, nonnegative, swe
         Number of sweeps.
     """
     (r, p), K = W.shape, beta.shape[1] if G.shape[0] else 0
-    base, bent = np.empty((r, r)), np.empty(r)
+    base, bent = np.empty((r, r)), np.empty((r, r))
     for j in range(r):
-        bent[j] = 0.0
         for k in range(r):
             ridge = 0.0
             for c in range(K):
                 ridge += beta[j, c] * beta[k, c]
             base[j, k] = 2.0 * xi * S[j, k] + nu * ridge
-            if j == k:
-                bent[j] = bend * ridge
+            bent[j, k] = bend * ridge
         base[j, j] += l2
     GE = pull.copy()  # the gradient of the labels' loss, kept up to date
-    w, slope, moved = np.empty(r), np.empty(r), np.empty(K)
+    w, old, slope, inverse = np.empty(r), np.empty(r), np.empty(r), np.empty(r)
     for _ in range(sweeps):
         for i in range(p):
+            weight = G[i, i] if K else 0.0
             for j in range(r):
-                w[j] = W[j, i]
+                w[j] = old[j] = W[j, i]
                 slope[j] = -2.0 * xi * XtH[j, i]
                 for c in range(K):
                     slope[j] += beta[j, c] * GE[c, i]
-            for c in range(K):
-                moved[c] = 0.0  # (w - W[:, i])'beta
+                curvature = base[j, j] + weight * bent[j, j]
+                inverse[j] = 1.0 / curvature if curvature > 0.0 else 0.0
             for j in range(r):
-                curvature = base[j, j]
-                total = slope[j]
                 for k in range(r):
-                    total += base[j, k] * w[k]
-                if K:
-                    curvature += bent[j] * G[i, i]
-                    for c in range(K):
-                        total += beta[j, c] * (bend * G[i, i] * moved[c])
-                if curvature <= 0.0:
-                    continue
-                new = w[j] - total / curvature
-                shrink = l1 / curvature
-                over, under = new - shrink, new + shrink
+                    slope[k] += base[j, k] * w[j]
+            for j in range(r):
+                new = w[j] - slope[j] * inverse[j]
+                over, under = new - l1 * inverse[j], new + l1 * inverse[j]
                 new = over if over > 0.0 else 0.0
                 if under < 0.0 and not nonnegative:
                     new = under
-                for c in range(K):
-                    moved[c] += beta[j, c] * (new - w[j])
+                step = new - w[j]
+                for k in range(r):
+                    slope[k] += step * (base[j, k] + weight * bent[j, k])
                 w[j] = new
             for j in range(r):
                 W[j, i] = w[j]
             for c in range(K):
-                step = bend * moved[c]
+                step = 0.0
+                for j in range(r):
+                    step += beta[j, c] * (w[j] - old[j])
+                step *= bend
                 if step != 0.0:
                     for k in range(p):
                         GE[c, k] += step * G[i, k]
 
 
 @kernel(fastmath={"reassoc", "contract"})
-def code_moments(H, v, S, weighted):
-    """Write ``v H`` into `weighted` (r, n) and ``H (v H)'`` into `S` (r, r)."""
-    r, n = H.shape
+def code_moments(H, v, P, Y, omega, S, rows):
+    """Write ``v H`` and ``omega (P - Y)`` into rows (r + K, n), ``H (v H)'`` into S."""
+    (r, n), K = H.shape, P.shape[0]
     for j in range(r):
+        row = rows[j]
         for i in range(n):
-            weighted[j, i] = v[i] * H[j, i]
+            row[i] = v[i] * H[j, i]
         for k in range(j + 1):
             total = 0.0
             for i in range(n):
-                total += weighted[j, i] * H[k, i]
+                total += row[i] * H[k, i]
             S[j, k] = total
             S[k, j] = total
+    for k in range(K):
+        row = rows[r:][k]
+        for i in range(n):
+            row[i] = omega[i] * (P[k, i] - Y[k, i])
+
+
+@kernel(fastmath={"reassoc", "contract"})
+def atom_moments(W, XtH, S, T):
+    """Write ``W W'`` into T and return ``<S, W W'> - 2 <W, XtH>``."""
+    r, p = W.shape
+    value = 0.0
+    for j in range(r):
+        for i in range(p):
+            value -= 2.0 * W[j, i] * XtH[j, i]
+        for k in range(j + 1):
+            total = 0.0
+            for i in range(p):
+                total += W[j, i] * W[k, i]
+            T[j, k] = total
+            T[k, j] = total
+            value += total * (S[j, k] if j == k else S[j, k] + S[k, j])
+    return value
+
+
+@kernel(fastmath={"contract"})
+def _log_one_plus(e):
+    """Return ``log(1 + e)`` for e in [0, 1] to the last digits, without a call.
+
+    It is ``2 artanh z`` at ``z = e / (2 + e) <= 1/3``; terms beyond z^33 are below
+    1e-17 of the sum.
+    """
+    z = e / (2.0 + e)
+    w = z * z
+    t = ((1 / 33 * w + 1 / 31) * w + 1 / 29) * w + 1 / 27
+    t = (((t * w + 1 / 25) * w + 1 / 23) * w + 1 / 21) * w + 1 / 19
+    t = (((t * w + 1 / 17) * w + 1 / 15) * w + 1 / 13) * w + 1 / 11
+    t = (((t * w + 1 / 9) * w + 1 / 7) * w + 1 / 5) * w + 1 / 3
+    return 2.0 * z * (t * w + 1.0)
 
 
 @kernel(fastmath={"reassoc", "contract"})
@@ -237,11 +279,15 @@ def label_values(M, theta, Y, omega, P):
                 P[k, i] += t * M[j, i]
     loss = 0.0
     if K == 1:
+        own, y = P[0], Y[0]
+        power = np.empty(n)
         for i in range(n):
-            d = P[0, i]
-            e = math.exp(-abs(d))
-            loss += omega[i] * (math.log(1.0 + e) + max(d, 0.0) - Y[0, i] * d)
-            P[0, i] = (1.0 if d > 0.0 else e) / (1.0 + e)
+            power[i] = math.exp(-abs(own[i]))
+        for i in range(n):  # no calls: this loop vectorizes
+            d, e = own[i], power[i]
+            above = d if d > 0.0 else 0.0
+            loss += omega[i] * (_log_one_plus(e) + above - y[i] * d)
+            own[i] = (1.0 if d > 0.0 else e) / (1.0 + e)
         return loss
     for i in range(n):
         peak, own = 0.0, 0.0
@@ -281,14 +327,16 @@ def newton_head(M, theta, Q, Y, omega, P, limit, steps):
 
     Returns
     -------
-    float
-        The last value; infinite if the start lies above the limit.
+    value, loss : float
+        The last value, infinite if the start lies above the limit, and the labels'
+        loss in it.
     """
     (m, n), K = M.shape, Y.shape[0]
     size = m * K
-    value = label_values(M, theta, Y, omega, P) + _ridge(Q, theta)
+    loss = label_values(M, theta, Y, omega, P)
+    value = loss + _ridge(Q, theta)
     if not value <= limit:
-        return np.inf
+        return np.inf, loss
     hessian, slope = np.empty((size, size)), np.empty(size)
     weight, row, new = np.empty(n), np.empty(n), np.empty((m, K))
     for _ in range(steps):
@@ -331,7 +379,8 @@ def newton_head(M, theta, Q, Y, omega, P, limit, steps):
             for k in range(K):
                 for j in range(m):
                     new[j, k] = theta[j, k] - length * step[k * m + j]
-            trial = label_values(M, new, Y, omega, P) + _ridge(Q, new)
+            trial_loss = label_values(M, new, Y, omega, P)
+            trial = trial_loss + _ridge(Q, new)
             if trial <= value - 1e-4 * length * decrement:
                 fell = True
                 break
@@ -340,8 +389,8 @@ def newton_head(M, theta, Q, Y, omega, P, limit, steps):
             label_values(M, theta, Y, omega, P)
             break
         theta[:] = new
-        value = trial
-    return value
+        value, loss = trial, trial_loss
+    return value, loss
 
 
 @kernel
@@ -389,5 +438,6 @@ def _compile():
     one, v = np.ones((1, 1)), np.ones(1)
     hals_sweeps(one.copy(), one, one, v, one, v, 0.0, 0.0, True, 1)
     atom_sweeps(one.copy(), one, one, one, one, one, 1.0, 1.0, 0.25, 0.0, 0.0, True, 1)
-    code_moments(one, v, one.copy(), one.copy())
+    code_moments(one, v, one, one, v, one.copy(), np.empty((2, 1)))
+    atom_moments(one, one, one, one.copy())
     newton_head(one, one.copy(), one, one, v, one.copy(), np.inf, 1)

@@ -38,20 +38,16 @@ from sdl._measure_data import (
     frobenius,
     problem_of,
 )
+from sdl._measure_dual import MARGIN, repaired_dual
 from sdl._measure_spectrum import tail_of_spectrum
 from sdl._measure_stationarity import (
     Factors,
     check_constraints,
+    codes_and_scores,
     products,
     stationarity,
 )
 
-# A sample whose two probabilities are at least this takes part in the repair of the
-# dual constraints: there the entropy's slope is at most log(1 / MARGIN).
-MARGIN = 1e-9
-# Smallest singular value, over the largest, at which the repair counts as well posed.
-WELL_POSED = 1e-7
-_REPAIRS = 4
 # Rows of a residual at a time, few enough for a processor's cache.
 ROWS = 128
 # Entries of a dense X from which its residual is not formed, if products give its norm
@@ -106,7 +102,8 @@ def measure_dictionary(
     witness : mapping
         ``W`` (p, r), ``H`` (n, r), ``beta`` (r, K), ``Gamma`` (q, K) with the intercept
         in row 0, ``dual`` (n, K); ``covariate_columns`` where columns of X are
-        covariates; ``class_weight`` (K + 1,) with ``class_weight="given"``.
+        covariates; ``class_weight`` (K + 1,) with ``class_weight="given"``; optionally
+        ``leading`` (p, r + 1), approximate eigenvectors of S in the filter model.
     parameters : mapping
         ``model`` ("filter", "feature"), ``n_components``, ``xi``, ``alpha`` (nu),
         ``alpha_covariates`` (nu_c), ``fit_intercept``, ``baseline`` (index of the
@@ -128,12 +125,16 @@ def measure_dictionary(
     task = problem_of(X, y, covariates, sample_weight, witness, parameters)
     factors = Factors.of(task, witness, parameters)
     check_constraints(factors, parameters)
-    XW = None if task.mask is not None else products(task, factors.W)
-    upper, label_loss, reconstruction = objective(task, factors, parameters, XW)
+    XW, D = codes_and_scores(task, factors)
+    upper, label_loss, reconstruction = objective(task, factors, parameters, XW, D)
     lower, eigengap = 0.0, 0.0
     if task.mask is None:
         dual = _shaped("dual", witness["dual"], task.Y.shape)
-        lower, eigengap = dual_bound_of(task, dual)
+        leading = witness.get("leading")
+        if leading is not None:
+            shape = (factors.W.shape[0], task.rank + 1)
+            leading = _shaped("leading", leading, shape)
+        lower, eigengap = dual_bound_of(task, dual, leading)
     if not (math.isfinite(upper) and math.isfinite(lower)):
         raise CertificateError("the objective or its bound is not finite.")
     scale = zero_objective(task)
@@ -143,7 +144,7 @@ def measure_dictionary(
     claim = str(parameters["claim"])
     if claim not in ("global", "stationary"):
         raise CertificateError(f"claim={claim!r} must be 'global' or 'stationary'.")
-    kkt = stationarity(task, factors, parameters, XW)
+    kkt = stationarity(task, factors, parameters, XW, D)
     proven = claim == "global"
     if proven and (task.nu == 0 or factors.constrained or task.mask is not None):
         raise CertificateError(
@@ -184,30 +185,31 @@ def objective(
     factors: Factors,
     parameters: Mapping[str, Parameter],
     XW: Array | None = None,
+    D: Array | None = None,
 ) -> tuple[float, float, float]:
     """Return F, its label loss and the relative reconstruction error.
 
     F carries a bound of its rounding errors (Higham, 2002, ch. 3), so that it is never
-    less than the objective of these factors in exact arithmetic. XW saves the product
-    ``X W`` where it is known already.
+    less than the objective of these factors in exact arithmetic. XW and D save the
+    products of :func:`codes_and_scores` where they are known already.
     """
+    if D is None:
+        XW, D = codes_and_scores(task, factors)
     W, H, beta, Gamma = factors.W, factors.H, factors.beta, factors.Gamma
     n, p, r = H.shape[0], *W.shape
     if task.model == "filter":
         A = W @ beta
         size = np.abs(W) @ np.abs(beta)
         # |x_i . a_k| is at most |x_i| |a_k|, and so is what its rounding is bounded by
-        D = np.asarray(task.X @ A)
         radius = task.norms[:, None] * np.linalg.norm(size, axis=0)
         ridge = float(np.sum(size * size))
         exact = float(np.sum(A * A))
     else:
-        D = H @ beta
+        A = H @ beta
         radius = np.abs(H) @ np.abs(beta)
         ridge = math.fsum(task.v * np.sum(radius * radius, axis=1))
-        exact = math.fsum(task.v * np.sum(D * D, axis=1))
+        exact = math.fsum(task.v * np.sum(A * A, axis=1))
     unit = (p + r + 4) * EPS
-    D = D + task.Z @ Gamma
     radius = unit * radius
     radius = radius + (len(Gamma) + 2) * EPS * (np.abs(task.Z) @ np.abs(Gamma))
     loss = math.fsum(task.omega * label_losses(D, task.Y))
@@ -275,22 +277,25 @@ def _reconstruction(
     return value, 2.0 * math.sqrt(value) * error + error * error
 
 
-def dual_bound_of(task: Problem, dual: Array) -> tuple[float, float]:
+def dual_bound_of(
+    task: Problem, dual: Array, leading: Array | None = None
+) -> tuple[float, float]:
     """Return a proven lower bound of F, and the eigengap of the matrix S.
 
     The dual point is first moved into its constraints; where that is impossible it is
-    replaced by zero, which is always feasible. The bound is never negative.
+    replaced by zero, which is always feasible. The bound is never negative. Approximate
+    eigenvectors of S (p, r + 1) may save time; the bound does not trust them.
     """
     repaired = None
     if task.nu > 0 or task.model == "filter":
-        repaired = _repaired(task, dual)
+        repaired = repaired_dual(task, dual)
     if repaired is None:
         repaired = np.zeros_like(dual), 0.0
     alpha, remainder = repaired
     E, error = _score_block(task, alpha, remainder)
     entropy = _entropy(task, alpha, remainder)
     M = task.weighted_X if task.model == "filter" else task.weighted_X.T
-    tail, eigengap = tail_of_spectrum(M, E, task.xi, task.rank, task.square)
+    tail, eigengap = tail_of_spectrum(M, E, task.xi, task.rank, task.square, leading)
     norm = frobenius(E)
     used = norm * norm + error * (2.0 * norm + error)
     free = task.Z[:, task.penalised]
@@ -334,109 +339,6 @@ def _entropy(task: Problem, alpha: Array, remainder: float) -> float:
     slack = 128 * EPS * (1 + Q.shape[1]) * math.fsum(task.omega)
     slope = (2.0 - math.log(MARGIN)) * math.sqrt(alpha.size) * remainder
     return math.fsum(task.omega * rows) - slack - slope
-
-
-def _repaired(task: Problem, dual: Array) -> tuple[Array, float] | None:
-    """Move a dual point into its constraints.
-
-    Returns
-    -------
-    alpha : ndarray of shape (n, K)
-        Its rows belong to probabilities for certain.
-    remainder : float
-        A point that meets the constraints exactly lies within this distance, and it
-        differs only where probabilities are at least MARGIN / 2.
-    """
-    omega = task.omega[:, None]
-    alpha = omega * (task.Y - _probabilities(task.Y - dual / omega))
-    free = task.free_columns()
-    if free is None:
-        return None
-    if free.shape[1] == 0:
-        return alpha, 0.0
-    if free.shape[1] == 1 and alpha.shape[1] == 1 and task.only_intercept:
-        alpha = _balanced(alpha)
-    for _ in range(_REPAIRS):
-        step = _correction(task, free, alpha)
-        if step is None:
-            return None
-        alpha = alpha + step
-        Q = task.Y - alpha / omega
-        room = np.minimum(Q, 1.0 - np.sum(Q, axis=1, keepdims=True))
-        if np.min(room[step != 0], initial=1.0) < MARGIN / 2:
-            return None
-    # Sums are exact; every product carries one rounding.
-    error = np.abs(_exact_product(free, alpha))
-    error = error + 2 * EPS * (np.abs(free).T @ np.abs(alpha))
-    worst = 0.0
-    for k in range(alpha.shape[1]):
-        inside = _inside(task, alpha, k)
-        spectrum = _singular_values(free[inside])
-        if spectrum is None:
-            return None
-        distance = frobenius(error[:, [k]]) / spectrum
-        limit = 0.25 * MARGIN * float(task.omega[inside].min()) / alpha.shape[1]
-        if not distance <= limit:
-            return None
-        worst += distance
-    return alpha, worst
-
-
-def _probabilities(Q: Array) -> Array:
-    """Clip and shrink rows until they are probabilities with room for rounding."""
-    Q = np.clip(np.nan_to_num(Q, nan=0.0), 0.0, 1.0)
-    if Q.shape[1] == 1:
-        return Q
-    total = np.sum(Q, axis=1, keepdims=True)
-    room = 8 * (1 + Q.shape[1]) * EPS
-    return np.where(total > 1.0 - room, Q * ((1.0 - room) / np.maximum(total, 1.0)), Q)
-
-
-def _balanced(alpha: Array) -> Array:
-    """Shrink the positive or the negative part until both have the same sum."""
-    positive = math.fsum(np.maximum(alpha[:, 0], 0.0))
-    negative = math.fsum(np.maximum(-alpha[:, 0], 0.0))
-    if positive > negative:
-        return np.where(alpha > 0, alpha * (negative / positive), alpha)
-    if negative > positive:
-        return np.where(alpha < 0, alpha * (positive / negative), alpha)
-    return alpha
-
-
-def _inside(task: Problem, alpha: Array, k: int) -> NDArray[np.bool_]:
-    Q = task.Y - alpha / task.omega[:, None]
-    inside: NDArray[np.bool_] = np.minimum(Q[:, k], 1.0 - np.sum(Q, axis=1)) >= MARGIN
-    return inside
-
-
-def _correction(task: Problem, free: Array, alpha: Array) -> Array | None:
-    """Return the shortest step to the constraints on samples with room to move."""
-    step = np.zeros_like(alpha)
-    left = _exact_product(free, alpha)
-    for k in range(alpha.shape[1]):
-        inside = _inside(task, alpha, k)
-        block = free[inside]
-        if _singular_values(block) is None:
-            return None
-        step[inside, k] = np.linalg.lstsq(block.T, -left[:, k], rcond=None)[0]
-    return step
-
-
-def _exact_product(free: Array, alpha: Array) -> Array:
-    """Return ``free' alpha`` from exact sums of the rounded products."""
-    columns = [[math.fsum(z * a) for a in alpha.T] for z in free.T]
-    return np.array(columns, dtype=np.float64).reshape(free.shape[1], alpha.shape[1])
-
-
-def _singular_values(block: Array) -> float | None:
-    """Return a lower bound of the smallest singular value, None where it is tiny."""
-    if block.shape[0] < block.shape[1]:
-        return None
-    if block.shape[1] == 1:
-        return frobenius(block) * (1.0 - 2 * BLOCK_SUM * EPS) or None
-    values = np.linalg.svd(block, compute_uv=False)
-    smallest = float(values[-1] - sum(block.shape) * EPS * values[0])
-    return smallest if smallest > WELL_POSED * values[0] else None
 
 
 def _shaped(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> Array:

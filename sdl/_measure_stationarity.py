@@ -99,17 +99,28 @@ def products(task: Problem, W: Array) -> Array:
     return np.asarray((W.T @ task.X.T).T)
 
 
+def codes_and_scores(task: Problem, factors: Factors) -> tuple[Array | None, Array]:
+    """Return ``X W``, None where entries are missing, and D, in one product with X."""
+    W, beta, shift = factors.W, factors.beta, task.Z @ factors.Gamma
+    if task.model == "filter":
+        both = products(task, np.hstack([W, W @ beta]))
+        return both[:, : W.shape[1]], both[:, W.shape[1] :] + shift
+    XW = None if task.mask is not None else products(task, W)
+    return XW, factors.H @ beta + shift
+
+
 def stationarity(
     task: Problem,
     factors: Factors,
     parameters: Mapping[str, Parameter],
     XW: Array | None = None,
+    D: Array | None = None,
 ) -> float:
     """Return ``max |theta - prox(theta - grad)|_inf`` over the four blocks.
 
     Without penalties or bounds of single factors, F does not change when an atom is
     scaled and its codes and coefficients inversely; the residual is then taken at
-    atoms of norm 1. XW saves the product ``X W`` where it is known already.
+    atoms of norm 1. XW and D save products with X where they are known already.
     """
     value = {name: float(parameters.get(name, 0.0)) for name in (*_PENALTIES, *_BOUNDS)}
     W, H, beta, Gamma = factors.W, factors.H, factors.beta, factors.Gamma
@@ -117,7 +128,7 @@ def stationarity(
         norms = np.linalg.norm(W, axis=0)
         W, H, beta = unit_atoms(task.model, W, H, beta)
         XW = None if XW is None else XW / np.where(norms > 0, norms, 1.0)
-    gradients = gradient(task, W, H, beta, Gamma, XW)
+    gradients = gradient(task, W, H, beta, Gamma, XW, D)
     gradients["W"] += value["l2_W"] * W
     gradients["H"] += value["l2_H"] * H
     gradients["beta"] += value["l2_beta"] * beta
@@ -156,28 +167,27 @@ def gradient(
     beta: Array,
     Gamma: Array,
     XW: Array | None = None,
+    D: Array | None = None,
 ) -> dict[str, Array]:
     """Return the gradient of the smooth part of F, block by block."""
-    v = task.v[:, None]
+    v, r = task.v[:, None], W.shape[1]
     weighted = v * H
-    if task.mask is None:
-        XW = products(task, W) if XW is None else XW
-        HtX = np.asarray(weighted.T @ task.X)
-        grad_W = 2.0 * task.xi * (W @ (H.T @ weighted) - HtX.T)
-        grad_H = 2.0 * task.xi * v * (H @ (W.T @ W) - XW)
-    else:
+    if XW is None or D is None:
+        XW, D = codes_and_scores(task, Factors(W, H, beta, Gamma))
+    R = label_residual(task, D)
+    if XW is None:
         residual = np.where(task.mask, 0.0, H @ W.T - task.X)
         grad_W = 2.0 * task.xi * (residual.T @ weighted)
         grad_H = 2.0 * task.xi * v * (residual @ W)
+    else:
+        pulled = np.asarray(np.hstack([weighted, R]).T @ task.X)
+        grad_W = 2.0 * task.xi * (W @ (H.T @ weighted) - pulled[:r].T)
+        grad_H = 2.0 * task.xi * v * (H @ (W.T @ W) - XW)
     if task.model == "filter":
-        A = W @ beta
-        R = label_residual(task, task.X @ A + task.Z @ Gamma)
-        score = np.asarray(task.X.T @ R) + task.nu * A
+        score = pulled[r:].T + task.nu * (W @ beta)
         grad_W, grad_beta = grad_W + score @ beta.T, W.T @ score
     else:
-        A = H @ beta
-        R = label_residual(task, A + task.Z @ Gamma)
-        score = R + task.nu * v * A
+        score = R + task.nu * v * (H @ beta)
         grad_H, grad_beta = grad_H + score @ beta.T, H.T @ score
     ridge = task.nu_c * np.where(task.penalised[:, None], Gamma, 0.0)
     return {"W": grad_W, "H": grad_H, "beta": grad_beta, "Gamma": task.Z.T @ R + ridge}

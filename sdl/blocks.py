@@ -399,19 +399,32 @@ class Blocks:
     def value(self, W: Array, H: Array, beta: Array, Gamma: Array, XW: Array) -> float:
         """Return F from ``XW``, through Gram identities."""
         task, form = self.task, self.form
+        loss, recon = self._losses(W, H, beta, Gamma, XW)
         if task.model == "filter":
-            A, weight = W @ beta, 1.0
-            D = XW @ beta + task.Z @ Gamma
+            A, weight = W @ beta, np.ones(1)
         else:
             A, weight = H @ beta, task.v[:, None]
-            D = A + task.Z @ Gamma
-        weighted = task.v[:, None] * H
-        recon = self.square - 2.0 * float(np.sum(weighted * XW))
-        recon += float(np.sum((weighted.T @ H) * (W.T @ W)))
-        total = float(task.omega @ label_losses(D, task.Y)) + task.xi * recon
+        total = loss + task.xi * recon
         total += 0.5 * task.nu * float(np.sum(weight * A * A))
         total += 0.5 * task.nu_c * float(np.sum(Gamma[task.penalised] ** 2))
         return total + Factors(W, H, beta, Gamma).penalty(form.parameters)
+
+    def _losses(
+        self, W: Array, H: Array, beta: Array, Gamma: Array, XW: Array
+    ) -> tuple[float, float]:
+        """Return the label loss and ``sum_i v_i |x_i - W h_i|^2``."""
+        task = self.task
+        D = (XW if task.model == "filter" else H) @ beta + task.Z @ Gamma
+        weighted = task.v[:, None] * H
+        recon = self.square - 2.0 * float(np.sum(weighted * XW))
+        recon += float(np.sum((weighted.T @ H) * (W.T @ W)))
+        return float(task.omega @ label_losses(D, task.Y)), recon
+
+    def parts(self) -> tuple[float, float]:
+        """Return the label loss and the relative reconstruction error."""
+        square = self.task.square
+        loss, recon = self._losses(self.W, self.H, self.beta, self.Gamma, self.XW)
+        return loss, max(recon, 0.0) / square if square else 0.0
 
     def _filled(self) -> Any:
         if self.task.mask is None:

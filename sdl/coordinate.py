@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from farkas.kernels import prepare
-from sdl._kernels import atom_sweeps, code_moments, hals_sweeps, newton_head
+from sdl._kernels import (
+    atom_moments,
+    atom_sweeps,
+    code_moments,
+    hals_sweeps,
+    newton_head,
+)
 from sdl.blocks import IDLE, PATIENCE, Blocks
 from sdl.formulation import BOUNDS, PENALTIES, Formulation
 
@@ -63,7 +69,7 @@ class CoordinateBlocks(Blocks):
         self.Y, self.v, self.omega = map(prepare, (task.Y.T, task.v, task.omega))
         self.features = np.empty((r + task.Z.shape[1], n))
         self.features[r:] = task.Z.T
-        self.theta, self.P = np.concatenate([self.beta, self.Gamma]), np.empty((K, n))
+        self.theta, self.P = np.concatenate([self.beta, self.Gamma]), np.zeros((K, n))
         self.atoms, self.codes = self.W.T.copy("C"), self.H.T.copy("C")
         self.products = self.XW.T.copy("C")
         # What the head sees is one array: products or codes, then the covariates.
@@ -76,7 +82,6 @@ class CoordinateBlocks(Blocks):
         self.W, self.H, self.XW = self.atoms.T, self.codes.T, self.products.T
         self.beta, self.Gamma = self.theta[:r], self.theta[r:]
         self.rows, self.pulled = np.empty((r + K, n)), np.empty((r + K, p))
-        self.weighted, self.residual = self.rows[:r], self.rows[r:]
         self.T, self.S = np.empty((r, r)), np.empty((r, r))
         self.linear, self.a, self.ones = (
             np.empty((r, n)),
@@ -116,15 +121,13 @@ class CoordinateBlocks(Blocks):
 
     def _sweep_codes(self) -> None:
         """Minimise over the codes, the labels' loss majorised in the scores."""
-        np.subtract(self.P, self.Y, out=self.residual)
-        self.residual *= self.omega
         C, b, L, a = self.T, self.ones[:0], self.products, self.ones
         if self.penalised or not self.filter:  # the weight of a row matters
             L, a = np.multiply(self.products, self.a, out=self.linear), self.a
         if not self.filter:
             bent = self.curvature * self.omega
-            A = self.beta.T @ self.codes
-            self.linear += self.beta @ (bent * A - self.residual)
+            A, R = self.beta.T @ self.codes, self.omega * (self.P - self.Y)
+            self.linear += self.beta @ (bent * A - R)
             C, b = self.beta @ self.beta.T, bent + self.task.nu * self.v
         hals_sweeps(  # type: ignore[no-untyped-call]
             self.codes, L, self.T, a, C, b, self.penalty["l1_H"], self.penalty["l2_H"],
@@ -145,7 +148,6 @@ class CoordinateBlocks(Blocks):
             task.xi, task.nu, self.bend, penalty["l1_W"], penalty["l2_W"],
             "W" in self.signs, self.sweeps,
         )  # fmt: skip
-        np.matmul(self.atoms, self.W, out=self.T)
         rest = self._rest()
         _dot(self.atoms, self.turned, self.products)
         if self._step_head(limit - rest):
@@ -153,7 +155,6 @@ class CoordinateBlocks(Blocks):
         else:  # the next sweep takes more of the curvature
             self.bend = min(MORE * self.bend, self.curvature)
             self.atoms[:] = kept
-            np.matmul(self.atoms, self.W, out=self.T)
             rest = self._rest()
             _dot(self.atoms, self.turned, self.products)
             self._step_head(math.inf)
@@ -167,29 +168,37 @@ class CoordinateBlocks(Blocks):
         )
         if l2:
             self.ridge[:r, :r] += l2 * np.eye(r)
-        value = newton_head(  # type: ignore[no-untyped-call]
+        value, loss = newton_head(  # type: ignore[no-untyped-call]
             self.features, self.theta, self.ridge, self.Y, self.omega, self.P, limit,
             steps,
         )  # fmt: skip
         if value == math.inf:
             return False
-        self.head = float(value)
+        self.head, self.label_loss = float(value), float(loss)
         return True
 
     def _rest(self) -> float:
-        """Return what the head does not see of F: reconstruction and penalties."""
-        cross = np.vdot(self.pulled[: len(self.atoms)], self.atoms)
-        total = self.square - 2.0 * cross + np.vdot(self.S, self.T)
-        total *= self.task.xi
+        """Return what the head does not see of F; the atoms' Gram matrix is renewed."""
+        self.error = (
+            self.square
+            + atom_moments(  # type: ignore[no-untyped-call]
+                self.atoms, self.pulled[: len(self.atoms)], self.S, self.T
+            )
+        )
+        total = self.task.xi * self.error
         if self.penalised:
             for name, block in (("W", self.atoms), ("H", self.codes)):
                 total += self.penalty[f"l1_{name}"] * np.abs(block).sum()
                 total += 0.5 * self.penalty[f"l2_{name}"] * np.vdot(block, block)
         return float(total)
 
+    def parts(self) -> tuple[float, float]:
+        """Return the label loss and the relative reconstruction error."""
+        return self.label_loss, self.error / self.square if self.square else 0.0
+
     def _moments(self) -> None:
         code_moments(  # type: ignore[no-untyped-call]
-            self.codes, self.v, self.S, self.weighted
+            self.codes, self.v, self.P, self.Y, self.omega, self.S, self.rows
         )
 
     # Now and then.
@@ -197,8 +206,6 @@ class CoordinateBlocks(Blocks):
     def _settle(self) -> None:
         """Recompute everything that follows from the factors and ``X W``."""
         self._moments()
-        np.matmul(self.atoms, self.W, out=self.T)
-        self.residual[:] = 0.0
         _dot(self.rows, self.task.X, self.pulled)
         rest = self._rest()
         self._step_head(math.inf, steps=0)

@@ -1,7 +1,8 @@
 """The loop around every solver: record, tell, stop by proof, and mint the certificate.
 
-A method offers ``advance()``, ``bound()``, ``objective``, ``lower``, ``nit`` and
-``state()``; what it returns at the end are factors and a dual point.
+A method offers ``advance()``, ``bound()``, ``objective``, ``lower``, ``nit``,
+``state()`` and ``parts()``, its label loss and relative reconstruction error; what it
+returns at the end are factors and a dual point.
 """
 
 import dataclasses
@@ -27,7 +28,9 @@ from sdl.formulation import Formulation
 
 Array = NDArray[np.float64]
 
-COLUMNS = ("lower_bound", "step", "gradient_mapping")
+COLUMNS = (
+    "lower_bound", "step", "gradient_mapping", "label_loss", "reconstruction",
+)  # fmt: skip
 # A proved relative gap that counts as the global optimum.
 GLOBAL_GAP = 1e-6
 
@@ -143,7 +146,9 @@ def _loop(
 
 
 def _record(recorder: Recorder, iteration: Any, *, force: bool = False) -> None:
-    gap = iteration.gap
+    if not (force or recorder.due(iteration.nit)):
+        return
+    gap, (label_loss, reconstruction) = iteration.gap, iteration.parts()
     recorder.record(
         iteration.nit,
         objective=iteration.objective,
@@ -151,6 +156,8 @@ def _record(recorder: Recorder, iteration: Any, *, force: bool = False) -> None:
         lower_bound=iteration.lower,
         step=iteration.tau,
         gradient_mapping=iteration.mapping,
+        label_loss=label_loss,
+        reconstruction=reconstruction,
         force=force,
     )
 
@@ -194,6 +201,7 @@ def collect(
     *,
     tol: float,
     certify: bool = True,
+    leading: Array | None = None,
     **extra: Any,
 ) -> OptimizeResult:
     """Mint the certificate and gather what a solver returns.
@@ -212,6 +220,8 @@ def collect(
         Tolerance of the certificate.
     certify : bool, default=True
         Whether to mint one.
+    leading : ndarray of shape (p, r + 1), optional
+        Leading eigenvectors of the matrix of the dual bound.
     **extra : object
         Further fields of the result.
 
@@ -222,7 +232,7 @@ def collect(
     certificate: Certificate | None = None
     status, lower = outcome.status, -math.inf
     if certify:
-        certificate = form.mint(factors, dual, tol)
+        certificate = form.mint(factors, dual, tol, leading=leading)
         value, lower = certificate.upper, certificate.lower
         label_loss = certificate.residuals["label_loss"]
         reconstruction = certificate.residuals["reconstruction"]

@@ -150,7 +150,8 @@ class SDLClassifier(
         that were passed to ``fit`` follow in that order.
     history_ : dict of ndarray
         Columns ``iteration``, ``elapsed``, ``objective``, ``certificate``,
-        ``lower_bound``, ``step`` and ``gradient_mapping``.
+        ``lower_bound``, ``step``, ``gradient_mapping``, ``label_loss`` and
+        ``reconstruction`` (relative).
     n_iter_ : int
         Number of iterations.
     status_ : Status

@@ -82,9 +82,11 @@ class Factored:
         pull = task.X.T @ R if filtering else R / self.root
         slope_A = np.asarray(pull) + task.nu * A
         ridge = np.where(task.penalised[:, None], task.nu_c * Gamma, 0.0)
-        f = float(task.omega @ label_losses(D, task.Y))
+        loss = float(task.omega @ label_losses(D, task.Y))
+        error = task.square - float(np.sum(inverse * T))
+        self._parts = loss, error / task.square if task.square else 0.0
+        f = loss + task.xi * error
         f += 0.5 * task.nu * float(np.sum(A * A)) + 0.5 * float(np.sum(ridge * Gamma))
-        f += task.xi * (task.square - float(np.sum(inverse * T)))
         profile = GU @ inverse - U @ (inverse @ T @ inverse)
         slopes = (
             slope_A @ beta.T - 2.0 * task.xi * profile,
@@ -109,6 +111,10 @@ class Factored:
         self.mapping = float(np.linalg.norm(found.jac))
         self.nit += 1
         return before - self.objective > STAGNATION * abs(before)
+
+    def parts(self) -> tuple[float, float]:
+        """Return the label loss and the relative reconstruction error."""
+        return self._parts
 
     def finish(self) -> None:
         """Minimise the head to the end."""

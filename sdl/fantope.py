@@ -23,6 +23,7 @@ from scipy.linalg import eigh
 from scipy.optimize import OptimizeResult
 
 from farkas.base import check_number
+from farkas.parallel import blas_threads_for
 from farkas.result import make_result
 from farkas.status import Status
 from sdl._measure import dual_bound_of
@@ -267,8 +268,9 @@ def fantope_bound(
             f"{LARGEST}); use dual_bound."
         )
     search = _Search(_Program(task), -math.inf, None)
-    P = search.run(_leading_projection(search.program), tol, max_iter)
-    values = np.linalg.eigvalsh(P)
+    with blas_threads_for(X):
+        P = search.run(_leading_projection(search.program), tol, max_iter)
+        values = np.linalg.eigvalsh(P)
     met = search.upper - search.lower <= tol * abs(search.upper)
     return make_result(
         P,

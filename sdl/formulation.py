@@ -64,6 +64,7 @@ class Formulation:
         tolerance: float,
         *,
         local: bool = False,
+        leading: Array | None = None,
     ) -> Certificate:
         """Certify factors, globally where the problem allows it.
 
@@ -77,6 +78,8 @@ class Formulation:
             Of the certificate.
         local : bool, default=False
             Claim first-order stationarity only.
+        leading : ndarray of shape (p, r + 1), optional
+            Leading eigenvectors of the matrix of the dual bound, to save time.
 
         Returns
         -------
@@ -86,6 +89,8 @@ class Formulation:
         open_ended = task.nu == 0 or self.constrained or task.mask is not None
         witness = {**self.arrays, **{name: factors[name] for name in _FACTORS}}
         witness["dual"] = np.zeros_like(task.Y) if dual is None else dual
+        if leading is not None:
+            witness["leading"] = leading
         claim = "stationary" if open_ended or local else "global"
         return farkas.certify(
             self.key,

@@ -16,7 +16,7 @@ from scipy.optimize import OptimizeResult
 
 from farkas.backend import asnumpy, get_namespace, to_device
 from farkas.base import check_choice, check_number
-from farkas.parallel import pmap, seed_sequence
+from farkas.parallel import blas_threads_for, pmap, seed_sequence
 from sdl.driver import Outcome, Settings, collect, drive, history_of
 from sdl.formulation import Formulation, formulate
 from sdl.head import Head
@@ -164,11 +164,12 @@ def lpgd(
         tol=tol, max_iter=max_iter, max_time=max_time, callback=callback,
         history_every=history_every, verbose=verbose, name="lpgd",
     )  # fmt: skip
-    result = solve_lifted(
-        form, settings, step=step, decay=decay, init=init, n_init=n_init, x0=x0,
-        state=state, certificate=certificate, svd=svd, where=where, n_jobs=n_jobs,
-        random_state=random_state,
-    )  # fmt: skip
+    with blas_threads_for(X):
+        result = solve_lifted(
+            form, settings, step=step, decay=decay, init=init, n_init=n_init, x0=x0,
+            state=state, certificate=certificate, svd=svd, where=where, n_jobs=n_jobs,
+            random_state=random_state,
+        )  # fmt: skip
     if on_device and device != "cpu":  # the answer goes where the data are
         result.x = {name: to_device(a, *where) for name, a in result.x.items()}
     return result
@@ -310,7 +311,7 @@ def _finished(
     iteration = outcome.iteration
     if not outcome.interrupted:
         iteration.finish()
-    factors, dual = iteration.factors(), iteration.dual
+    factors, dual, leading = iteration.factors(), iteration.dual, None
     if form.task.nu == 0 and certificate != "none":
         from sdl.bounds import unpenalised_dual
 
@@ -320,9 +321,12 @@ def _finished(
         from sdl.fantope import refine
 
         factors, dual = refine(form, factors, dual, settings.tol)
+    elif certificate != "none" and not outcome.interrupted:
+        leading = iteration.leading()
     return collect(
-        form, outcome, factors, dual, tol=settings.tol, certify=certificate != "none"
-    )
+        form, outcome, factors, dual, tol=settings.tol, leading=leading,
+        certify=certificate != "none",
+    )  # fmt: skip
 
 
 def _textbook(

@@ -43,6 +43,7 @@ class DenseFilter:
     """Filter model: Q spans part of the feature space, in the eigenbasis of G."""
 
     check_every = 1  # iterations between two dual bounds
+    rotate: bool  # whether columns of X are rotated into the eigenbasis on the fly
 
     def __init__(self, task: Problem, rank: int, xp: Any, device: Any) -> None:
         X = task.X.toarray() if sparse.issparse(task.X) else task.X
@@ -131,7 +132,7 @@ class DenseFilter:
 class ProductFilter(DenseFilter):
     """Filter model by Lanczos on products with X, for large sparse X."""
 
-    check_every = 5
+    check_every, rotate = 5, False
 
     def __init__(self, task: Problem, rank: int, seed: np.random.SeedSequence) -> None:
         import array_api_compat.numpy as xp
@@ -216,6 +217,8 @@ class Feature:
     singular vectors of X, where ``X X'`` is diagonal, and of what U adds to them. For
     sparse X only as many of them as the leading subspace needs are computed.
     """
+
+    rotate = False
 
     def __init__(self, task: Problem, rank: int, xp: Any, device: Any) -> None:
         self.xp, self.device = xp, device

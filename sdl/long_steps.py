@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from farkas.backend import asnumpy
+from farkas.backend import asnumpy, to_device
 from sdl._measure_data import Problem
+from sdl._measure_spectrum import LARGE
 from sdl.head import Head, HeadPoint
 from sdl.lifting import Space
 from sdl.recovery import recover
+from sdl.secular import leading_pairs
 
 Array = NDArray[np.float64]
 
@@ -240,6 +242,12 @@ class LongSteps:
         left = space.square - space.captured(Q)
         return point.value + self.task.xi * max(left, 0.0)
 
+    def parts(self) -> tuple[float, float]:
+        """Return the label loss and the relative reconstruction error."""
+        space = self.space
+        left = max(space.square - space.captured(self.Q), 0.0)
+        return self.point.label_loss, left / space.square if space.square else 0.0
+
     def finish(self) -> None:
         """Minimise the head to the end and evaluate the bound there."""
         point = self.head.minimise(self.features, self.point.beta, self.point.Gamma)
@@ -252,6 +260,19 @@ class LongSteps:
         """Return W, H, beta and Gamma, padded to the rank asked for."""
         Q = self.space.ambient(self.Q)
         return recover(self.task, Q, self.point.beta, self.point.Gamma)
+
+    def leading(self) -> Array | None:
+        """Return the leading eigenvectors at the best dual point, if they are cheap."""
+        task, space = self.task, self.space
+        if not space.rotate or self.dual is None or task.X.shape[1] < LARGE:
+            return None
+        if task.rank >= space.size:
+            return None
+        U = space.pull(to_device(self.dual, space.xp, space.device))
+        values, Q = leading_pairs(
+            space.xi * space.g, U / math.sqrt(2.0 * task.nu), task.rank + 1
+        )
+        return space.ambient(Q)
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to continue bit for bit."""

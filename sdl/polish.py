@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sdl._measure import label_losses
 from sdl._measure_data import Problem
-from sdl._measure_stationarity import gradient, products
+from sdl._measure_stationarity import Factors, codes_and_scores, gradient
 from sdl.box import minimise_in_box
 from sdl.formulation import BOUNDS, Formulation
 
@@ -91,15 +91,11 @@ def _value_and_slope(
     task: Problem, form: Formulation, x: dict[str, Array]
 ) -> tuple[float, dict[str, Array]]:
     W, H, beta, Gamma = x["W"], x["H"], x["beta"], x["Gamma"]
-    XW = products(task, W)
-    slopes = gradient(task, W, H, beta, Gamma, XW)
-    weight: Any = 1.0
-    if task.model == "filter":
-        A = W @ beta
-        D = np.asarray(task.X @ A) + task.Z @ Gamma
-    else:
-        A, weight = H @ beta, task.v[:, None]
-        D = A + task.Z @ Gamma
+    XW, D = codes_and_scores(task, Factors(W, H, beta, Gamma))
+    slopes = gradient(task, W, H, beta, Gamma, XW, D)
+    A, weight = (
+        (W @ beta, 1.0) if task.model == "filter" else (H @ beta, task.v[:, None])
+    )
     weighted = task.v[:, None] * H
     # <V(HW'-X), HW'> from the gradient of the codes, and the rest of |X - HW'|^2
     inner = float(np.sum((weighted.T @ H) * (W.T @ W)))

@@ -105,6 +105,7 @@ class Textbook:
     eigengap: float = math.nan
     nit: int = 0
     idle: int = 0
+    _parts: tuple[float, float] = (math.nan, math.nan)
 
     @classmethod
     def begin(cls, task: Problem, tau: float, decay: float) -> "Textbook":
@@ -189,7 +190,13 @@ class Textbook:
         loss = float(task.omega @ label_losses(self._scores(A, Gamma), task.Y))
         ridge = 0.5 * task.nu * float(np.sum(A * A))
         ridge += 0.5 * task.nu_c * float(np.sum(Gamma[task.penalised] ** 2))
-        return loss + ridge + task.xi * float(np.sum((X - B) ** 2))
+        error = float(np.sum((X - B) ** 2))
+        self._parts = loss, error / task.square if task.square else 0.0
+        return loss + ridge + task.xi * error
+
+    def parts(self) -> tuple[float, float]:
+        """Return the label loss and the relative reconstruction error."""
+        return self._parts
 
     def factors(self) -> dict[str, Array]:
         """Return W, H, beta and Gamma of the rank-r matrix M."""

@@ -179,7 +179,7 @@ class SupervisedDictionary(CertifiedMixin, BaseEstimator):
         classes = np.unique(classes) if batch else present
         if len(classes) < 2:
             raise ValueError(
-                f"y holds one class only, {classes[0]!r}; a classifier needs two."
+                f"y holds one class only, {classes.tolist()}; a classifier needs two."
             )
         if unseen := sorted(set(present.tolist()) - set(classes.tolist())):
             raise ValueError(f"y holds the classes {unseen}, which classes does not.")
@@ -255,6 +255,11 @@ class SupervisedDictionary(CertifiedMixin, BaseEstimator):
         solver = self.solver
         if solver == "auto":
             solver = "bcd" if self._factored() else "lpgd"
+        if self.xi == "mle" and solver != "bcd":
+            raise ValueError(
+                f"xi='mle' needs solver='bcd' or 'auto', got solver={solver!r}; or "
+                "give xi a number."
+            )
         earlier = self._earlier(form)
         if solver == "lpgd":
             return solve_lifted(

@@ -43,7 +43,7 @@ for j, atom in enumerate(model.components_):
     left.plot(atom[:600], lw=0.8, label=f"atom {j}")
 left.axvspan(0, 40, color="tab:red", alpha=0.15, label="disease genes")
 left.axvspan(40, 400, color="0.5", alpha=0.15, label="batch genes")
-left.set(xlabel="gene (first 600)", title="Weights")
+left.set(xlabel="gene (first 600)", ylabel="weight", title="Atoms")
 left.legend(frameon=False, fontsize=8)
 plot_scores(model, X, tumour, ax=right)
 

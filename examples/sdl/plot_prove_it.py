@@ -21,23 +21,26 @@ from sdl import lpgd
 
 X, y = load_breast_cancer(return_X_y=True)
 X = scale(X)
-result = lpgd(X, y, 5, xi=1.0, tol=1e-12)
+result = lpgd(X, y, 5, xi=0.1, tol=1e-12, init="random", random_state=0)
 print(result.message)
 print(f"objective   {result.fun:.9f}\nlower bound {result.lower_bound:.9f}")
 print(farkas.verify(result, X, y).check().message)
 
 # %%
-# The bound closes in on the objective from below, and their distance falls to rounding.
+# From a random start the bound closes in on the objective from below, and their
+# distance falls to rounding.
 
 history = result.history
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 left.plot(history["iteration"], history["objective"], "o-", label="objective")
 left.plot(history["iteration"], history["lower_bound"], "s-", label="lower bound")
-left.set(xlabel="iteration", title="Two curves meet")
+left.set(xlabel="iteration", ylabel="objective", title="Two curves meet")
 left.legend(frameon=False)
 relative = np.maximum(history["certificate"], 1e-14) / history["objective"]
 right.semilogy(history["iteration"], relative, "o-")
-right.set(xlabel="iteration", title="Proven relative gap")
+right.set(xlabel="iteration", ylabel="gap / objective", title="Proven relative gap")
+for ax in (left, right):
+    ax.xaxis.get_major_locator().set_params(integer=True)
 
 # %%
 # Now an atom is bent a little. The claim of the old certificate no longer holds for it;

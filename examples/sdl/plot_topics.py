@@ -3,7 +3,7 @@ Topics that know what they are for
 ==================================
 
 Few advertisements are fraudulent, and a topic model of all of them spends its topics on
-what is common. Here the documents are simulated: words of ten trades, and a few words
+what is common. Here the documents are simulated: words of five trades, and a few words
 of fraud in one document of twelve. Nonnegative topics are fitted without labels (NMF),
 and with labels and balanced classes; whether the company shows a logo enters as a
 covariate. Constrained topics come with first-order stationarity, and with a lower bound
@@ -67,7 +67,7 @@ share = {
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained", sharey=True)
 for ax, (name, values) in zip(axes, share.items(), strict=True):
     ax.bar(range(len(values)), np.sort(values)[::-1], color="tab:blue")
-    ax.set(xlabel="topic", ylabel="share of fraud words", title=name)
+    ax.set(xlabel="topic, by that share", ylabel="share of fraud words", title=name)
 topic = int(np.argmax(share["SDL"]))
 top = np.argsort(-model.components_[topic])[:6]
 print("its topic of fraud:", ", ".join(vocabulary[i] for i in top))

@@ -31,7 +31,7 @@ scaler = StandardScaler().fit(A)
 A, B = scaler.transform(A), scaler.transform(B)
 size = np.sum(B**2)
 
-weights = [0.02, 0.05, 0.2, 1.0, 10.0]
+weights = [0.001, 0.003, 0.01, 0.05, 1.0, 10.0]
 models = [SDLClassifier(2, xi=xi, alpha=10.0, tol=1e-5).fit(A, a) for xi in weights]
 errors = [np.sum((B - m.inverse_transform(m.transform(B))) ** 2) / size for m in models]
 scores = [m.score(B, b) for m in models]
@@ -44,8 +44,8 @@ plain = LogisticRegression(C=0.1).fit(A, a)
 print("PCA + LR", round(pca.score(B, b), 3), " LR", round(plain.score(B, b), 3))
 
 # %%
-# Left: reconstruction against accuracy. Right: the two filter scores of held-out
-# patients.
+# Left: reconstruction against accuracy on held-out patients, each point labelled by its
+# xi. Right: their two filter scores at xi = .01.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 plot_tradeoff(errors, scores, weights, ax=left)
@@ -54,7 +54,7 @@ rows = pca[0].inverse_transform(pca[0].transform(B))
 left.plot(np.sum((B - rows) ** 2) / size, pca.score(B, b), "s", color="tab:orange",
           label="PCA + LR")  # fmt: skip
 left.set_ylabel("accuracy")
-left.legend(frameon=False, loc="center right")
+left.legend(frameon=False, loc="lower right")
 plot_scores(models[2], B, b, ax=right)
 
 for model in models:

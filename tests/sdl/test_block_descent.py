@@ -305,3 +305,14 @@ def test_a_negative_start_is_refused(digits):
         bcd(X, y, 2, nonnegative=True, x0=x)
     with pytest.raises(TypeError, match="not a penalty"):
         formulate(X, y, 2, l3_W=1.0)
+
+
+def test_one_nonnegative_factor_may_have_no_minimiser():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 4)), np.arange(60) % 2
+    quiet = {"max_iter": 200, "random_state": 0}
+    with pytest.warns(ConvergenceWarning, match="no minimiser"):
+        bcd(X, y, 2, nonnegative="H", **quiet)
+    held = bcd(X, y, 2, nonnegative="H", l2_H=0.1, l2_W=0.1, **quiet)  # no warning
+    assert held.success
+    assert bcd(np.abs(X), y, 2, nonnegative="H", **quiet).success

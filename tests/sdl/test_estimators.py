@@ -369,6 +369,8 @@ def test_full_rank_is_logistic_regression(cancer):
         ({"alpha": -1}, "alpha=-1"),
         ({"model": "other"}, "model='other'"),
         ({"solver": "sgd"}, "solver='sgd'"),
+        ({"solver": "lpgd", "xi": "mle"}, "xi='mle' needs solver='bcd'"),
+        ({"solver": "lbfgs", "xi": "mle"}, "xi='mle' needs solver='bcd'"),
         ({"encode": "guess"}, "encode='guess'"),
         ({"certificate": "maybe"}, "certificate='maybe'"),
         ({"svd": "fast"}, "svd='fast'"),

@@ -6,6 +6,8 @@ import pytest
 
 from farkas.kernels import prepare
 from sdl._kernels import (
+    _log_one_plus,
+    atom_moments,
     atom_sweeps,
     code_moments,
     hals_sweeps,
@@ -97,10 +99,25 @@ def test_atom_sweeps_reach_the_minimum_of_their_model(nonnegative, seen, K):
 def test_moments_are_those_of_numpy():
     rng = np.random.default_rng(0)
     H, v = rng.standard_normal((3, 8)), rng.random(8)
-    S, weighted = np.empty((3, 3)), np.empty((3, 8))
-    code_moments(H, v, S, weighted)
-    assert weighted == pytest.approx(H * v)
+    P, Y, omega = rng.random((2, 8)), rng.random((2, 8)), rng.random(8)
+    S, rows = np.empty((3, 3)), np.empty((5, 8))
+    code_moments(H, v, P, Y, omega, S, rows)
+    assert rows == pytest.approx(np.vstack([H * v, omega * (P - Y)]))
     assert pytest.approx((H * v) @ H.T) == S
+    W, XtH, T = (
+        rng.standard_normal((3, 7)),
+        rng.standard_normal((3, 7)),
+        np.empty((3, 3)),
+    )
+    value = atom_moments(W, XtH, S, T)
+    assert pytest.approx(W @ W.T) == T
+    assert value == pytest.approx(np.sum(S * T) - 2 * np.sum(W * XtH))
+
+
+def test_the_logarithm_without_a_call_is_exact_to_rounding():
+    e = np.r_[0.0, 1e-300, 10.0 ** -np.arange(20.0), np.linspace(0.0, 1.0, 999)]
+    found = np.array([_log_one_plus(x) for x in e])
+    assert found == pytest.approx(np.log1p(e), rel=1e-15, abs=0.0)
 
 
 @pytest.mark.parametrize("K", [1, 3])
@@ -127,11 +144,15 @@ def test_newton_reaches_the_head_of_the_lifted_solver(K):
     M, Q = prepare(np.vstack([F.T, Z.T])), np.diag([0.3, 0.3, 0.3, 0.0])
     theta, P = np.full((r + 1, K), 2.0), np.empty((K, n))
     arguments = (M, theta, Q, prepare(Y.T), omega, P)
-    assert newton_head(*arguments, 1.0, 5) == np.inf  # the start lies above the limit
+    assert (
+        newton_head(*arguments, 1.0, 5)[0] == np.inf
+    )  # the start lies above the limit
     assert (theta == 2.0).all()
-    values = [newton_head(*arguments, np.inf, 1) for _ in range(12)]
+    values = [newton_head(*arguments, np.inf, 1)[0] for _ in range(12)]
     assert (np.diff(values) <= 1e-12 * values[0]).all()
     assert values[-1] == pytest.approx(best.value, rel=1e-12)
+    loss = newton_head(*arguments, np.inf, 1)[1]
+    assert loss == pytest.approx(best.label_loss, rel=1e-6)
     assert theta == pytest.approx(np.vstack([best.beta, best.Gamma]), abs=1e-6)
 
 

@@ -493,3 +493,26 @@ def test_constraints_are_for_the_other_solver():
     form = formulate(TINY, LABELS, 1, nonnegative=True)
     with pytest.raises(ValueError, match="solver='bcd'"):
         solve_lifted(form, Settings())
+
+
+@pytest.mark.parametrize(
+    ("solve", "rules"),
+    [
+        (lpgd, {}),
+        (lpgd, {"model": "feature"}),
+        (lpgd, {"model": "feature", "step": "fixed", "max_iter": 20}),
+        (bcd, {"nonnegative": True}),
+        (bcd, {"nonnegative": True, "model": "feature", "max_iter": 20}),
+        (bcd, {"max_code_norm": 3.0, "max_iter": 20}),
+        (bcd, {"nonnegative": True, "l1_H": 0.1, "l2_W": 0.1, "max_iter": 20}),
+    ],
+    ids=str,
+)
+def test_the_history_splits_the_objective(solve, rules):
+    X, y = digits()
+    weights = np.linspace(0.5, 1.5, len(y))
+    result = solve(X[:, 1:], y, 3, sample_weight=weights, alpha=0.1, **rules)
+    last = {name: column[-1] for name, column in result.history.items()}
+    assert last["label_loss"] == pytest.approx(result.label_loss, rel=1e-6)
+    assert last["reconstruction"] == pytest.approx(result.reconstruction, rel=1e-6)
+    assert (result.history["reconstruction"] > 0).all()
