@@ -37,7 +37,6 @@ from sdl.formulation import formulate  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-# Beside the repository, or where the user says.
 DATA = Path(os.environ.get("FARKAS_DATA", "data")) / "sdl"
 REPEATS = 3
 PROVED = 1e-6
