@@ -7,7 +7,6 @@ thread, both sides in one process and in turn.
 """
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -21,22 +20,26 @@ THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NU
 os.environ.update(THREADS)  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
+from dfo_peers import METHODS, PEERS, bipop, evolution, ours, unpolished  # noqa: E402
+from dfo_published import (  # noqa: E402
+    canyon,
+    canyon_text,
+    digits,
+    digits_text,
+    sensing,
+    sensing_text,
+    truncated,
+    truncated_text,
+)
 from report import table  # noqa: E402
-from scipy.optimize import differential_evolution, dual_annealing  # noqa: E402
 
-from dfo import CBO, CBOClassifier, consensus_hopping, minimize_cbo  # noqa: E402
+from dfo import CBO, minimize_cbo  # noqa: E402
 from dfo.objective import Objective  # noqa: E402
 from dfo.testfunctions import SUITE, get, shifted  # noqa: E402
 from farkas.environment import describe  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results"
 RECORD = RESULTS / "dfo.json"
-PEERS = {}
-for _name in ("cma", "cbx", "cocoex"):
-    try:
-        PEERS[_name] = __import__(_name)
-    except ImportError:
-        print(f"{_name} is not installed: its rows are left out")
 
 DIMENSION, BUDGET, INSTANCES = 10, 20_000, 10
 TARGETS = 10.0 ** np.linspace(2, -8, 51)
@@ -50,120 +53,6 @@ GROUPS = {
 # dimension, particles, steps, ratio wanted with a Numba and with a NumPy objective
 SPEED = [(4, 100, 2000, 40, 6), (20, 100, 2000, 25, 4), (20, 1000, 300, 12, 1.8)]
 REPEATS = 5
-
-
-class Spent(Exception):
-    """The budget is spent. StopIteration would end SciPy's own loops silently."""
-
-
-class Budget:
-    """A function of one point that stops after its budget, and keeps the best value."""
-
-    def __init__(self, fun, budget):
-        self.fun, self.left, self.best = fun, budget, math.inf
-
-    def __call__(self, x, *args):
-        if self.left <= 0:
-            raise Spent
-        self.left -= 1
-        value = float(self.fun(x))
-        self.best = min(self.best, value)
-        return value
-
-
-def ours(fun, bounds, budget, seed, **options):
-    return minimize_cbo(
-        fun, bounds, vectorized=False, maxfev=budget, random_state=seed, **options
-    ).fun
-
-
-def unpolished(fun, bounds, budget, seed):
-    return ours(fun, bounds, budget, seed, polish=None)
-
-
-def bipop(fun, bounds, budget, seed):
-    cma, counted = PEERS["cma"], Budget(fun, budget)
-    lower, upper = bounds.T
-    rng = np.random.default_rng(seed)
-    try:
-        cma.fmin2(
-            counted,
-            lambda: rng.uniform(lower, upper),
-            0.3 * float((upper - lower)[0]),
-            {
-                "bounds": [list(lower), list(upper)],
-                "verbose": -9,
-                "seed": seed + 1,
-                "maxfevals": budget,
-            },
-            bipop=True,
-            restarts=20,
-        )
-    except Spent:
-        pass
-    return counted.best
-
-
-def evolution(fun, bounds, budget, seed, polish=True):
-    counted = Budget(fun, budget)
-    try:
-        while counted.left > 0:
-            differential_evolution(
-                counted, bounds, rng=seed, maxiter=10**6, polish=polish
-            )
-            seed += 1000
-    except (Spent, RuntimeError):
-        pass
-    return counted.best
-
-
-def annealing(fun, bounds, budget, seed):
-    counted = Budget(fun, budget)
-    try:
-        dual_annealing(counted, bounds, rng=seed, maxfun=budget, maxiter=10**6)
-    except Spent:
-        pass
-    return counted.best
-
-
-def cbx_run(fun, bounds, budget, seed):
-    from cbx.dynamics import CBO as Peer
-
-    lower, upper = bounds.T
-    N = 100
-    np.random.seed(seed)  # noqa: NPY002, cbx draws from the global state
-    d = len(lower)
-    x = np.random.default_rng(seed).uniform(lower, upper, (1, N, d))
-    best = [math.inf]
-
-    def rows(X):
-        X = np.clip(X, lower, upper).reshape(-1, d)
-        values = np.array([fun(point) for point in X])
-        best[0] = min(best[0], values.min())
-        return values.reshape(1, -1)
-
-    peer = Peer(
-        rows,
-        d=d,
-        x=x,
-        noise="anisotropic",
-        sigma=5.1,
-        dt=0.01,
-        alpha=30.0,
-        max_it=budget // N,
-        f_dim="3D",
-        verbosity=0,
-    )
-    peer.optimize()
-    return best[0]
-
-
-METHODS = {"CBO": ours, "CBO, no polish": unpolished}
-if "cma" in PEERS:
-    METHODS["BIPOP-CMA-ES"] = bipop
-METHODS |= {"dual annealing": annealing, "differential evolution": evolution}
-if "cbx" in PEERS:
-    METHODS["cbx"] = cbx_run
 
 
 def suite():
@@ -330,136 +219,6 @@ def coco_shares(method, d, instances):
     return {"all": float(np.mean(list(means.values()))), **groups}
 
 
-def canyon(runs=200):
-    """Share of runs from (8, 8) that end within 1/2 of the minimum."""
-    f, start = get("canyon"), np.array([8.0, 8.0])
-    hits = {"consensus-based": 0, "consensus hopping": 0}
-    for seed in range(runs):
-        hop = consensus_hopping(
-            f.fun, start, sigma=0.7, alpha=100.0, vectorized=True, random_state=seed
-        )
-        hits["consensus hopping"] += bool(np.linalg.norm(hop.consensus) < 0.5)
-        rng = np.random.default_rng(seed)
-        swarm = CBO(
-            2,
-            x0=start + 0.5 * rng.standard_normal((200, 2)),
-            noise="isotropic",
-            lam=1.0,
-            sigma=1.6,
-            dt=0.01,
-            alpha=100.0,
-            boundary=None,
-            cooling=1.0,
-            xtol=0.0,
-            patience=10**9,
-            random_state=seed,
-        )
-        for _ in range(250):
-            X = swarm.ask()
-            swarm.tell(X, f.fun(X))
-        hits["consensus-based"] += bool(np.linalg.norm(swarm.consensus) < 0.5)
-    x, h = start.copy(), 1e-5 * np.eye(2)
-    for _ in range(10_000):
-        x = x - 1e-3 * (f.fun(x + h) - f.fun(x - h)) / 2e-5
-    # Gradient descent is not random: all runs end at this one point.
-    found = {name: count / runs for name, count in hits.items()}
-    found["gradient descent"] = float(np.linalg.norm(x) < 0.5)
-    found["gradient descent ends at"] = [float(v) for v in x]
-    print(found, flush=True)
-    return found
-
-
-def sensing(runs=20):
-    """Relative errors of compressed sensing, d = 200 from M = 80 measurements."""
-    errors = []
-    for seed in range(runs):
-        A, x_true, y = sensing_problem(seed)
-        errors.append(recovered(A, x_true, y, seed))
-    found = {
-        "runs": runs,
-        "largest": max(errors),
-        "below": float(np.mean(np.array(errors) < 1e-12)),
-    }
-    print(found, flush=True)
-    return found
-
-
-def sensing_problem(seed, d=200, s=8, M=80):
-    rng = np.random.default_rng([7, seed])
-    x = np.zeros(d)
-    support = rng.choice(d, s, replace=False)
-    x[support] = rng.uniform(0.5, 1.5, s) * rng.choice([-1, 1], s)
-    A = rng.standard_normal((M, d)) / math.sqrt(M)
-    return A, x, A @ x
-
-
-def recovered(A, x_true, y, seed, particles=10):
-    d = len(x_true)
-
-    def fun(X):
-        return np.sum((X @ A.T - y) ** 2, axis=1) + 0.25 * np.abs(X).sum(axis=1)
-
-    def jac(X):
-        return 2 * (X @ A.T - y) @ A + 0.25 * np.sign(X)
-
-    jac.vectorized = True
-    rng = np.random.default_rng(seed)
-    swarm = CBO(
-        d,
-        x0=rng.standard_normal((particles, d)),
-        memory=True,
-        lam=1.0,
-        lam_grad=1.0,
-        jac=jac,
-        sigma=math.sqrt(1.6),
-        dt=0.02,
-        alpha=100.0,
-        boundary=None,
-        cooling=1.0,
-        xtol=0.0,
-        patience=10**9,
-        random_state=seed,
-    )
-    for _ in range(1000):
-        X = swarm.ask()
-        swarm.tell(X, fun(X))
-    c = swarm.consensus
-    support = np.abs(c) > 0.01
-    x = np.zeros(d)
-    x[support] = np.linalg.lstsq(A[:, support], y, rcond=None)[0]
-    return float(np.linalg.norm(x - x_true) / np.linalg.norm(x_true))
-
-
-def digits():
-    """Test accuracy on a quarter of scikit-learn's digits."""
-    from sklearn.datasets import load_digits
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import train_test_split
-    from sklearn.neural_network import MLPClassifier
-
-    X, y = load_digits(return_X_y=True)
-    A, B, a, b = train_test_split(X / 16, y, random_state=0, stratify=y)
-    rows = []
-    for name, model in (
-        ("CBOClassifier", CBOClassifier(max_iter=60, random_state=0)),
-        ("logistic regression", LogisticRegression(max_iter=1000)),
-        ("MLP, 10 units", MLPClassifier((10,), max_iter=2000, random_state=0)),
-    ):
-        begun = time.process_time()
-        model.fit(A, a)
-        seconds = time.process_time() - begun
-        rows.append(
-            {
-                "model": name,
-                "test": float(model.score(B, b)),
-                "train": float(model.score(A, a)),
-                "seconds": seconds,
-            }
-        )
-        print(rows[-1], flush=True)
-    return rows
-
-
 SCRIPT = """
 import time
 from dfo import minimize_cbo
@@ -500,6 +259,7 @@ PARTS = {
     "per_evaluation": per_evaluation,
     "coco": coco,
     "canyon": canyon,
+    "truncated": truncated,
     "sensing": sensing,
     "digits": digits,
     "compilation": compilation,
@@ -532,6 +292,7 @@ def page(record):
         ("per_evaluation", evaluation_text),
         ("coco", coco_text),
         ("canyon", canyon_text),
+        ("truncated", truncated_text),
         ("sensing", sensing_text),
         ("digits", digits_text),
         ("compilation", compilation_text),
@@ -626,42 +387,6 @@ def coco_text(rows):
             [
                 [row["method"], row["d"], *[f"{row[name]:.3f}" for name in names]]
                 for row in rows
-            ],
-        ),
-    ]
-
-
-def canyon_text(found):
-    return [
-        "## The canyon from (8, 8), 200 runs",
-        table(
-            ["method", "share within 1/2 of the minimum"],
-            [[k, f"{v:.3f}"] for k, v in found.items() if not isinstance(v, list)],
-        ),
-    ]
-
-
-def sensing_text(found):
-    return [
-        "## Compressed sensing, d = 200, M = 80",
-        f"Share of {found['runs']} runs with a relative error below 1e-12: "
-        f"{found['below']:.2f}; the largest error is {found['largest']:.1e}.",
-    ]
-
-
-def digits_text(rows):
-    return [
-        "## Digits",
-        table(
-            ["model", "test", "train", "CPU s"],
-            [
-                [
-                    r["model"],
-                    f"{r['test']:.3f}",
-                    f"{r['train']:.3f}",
-                    f"{r['seconds']:.1f}",
-                ]
-                for r in rows
             ],
         ),
     ]

@@ -4,24 +4,24 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
-    "CBO": "cbo.swarm",
+    "CBO": "cbo.dynamics.swarm",
     "CBOClassifier": "estimators",
     "CBORegressor": "estimators",
     "CounterfactualExplainer": "attack.explainer",
     "NetworkOptimizer": "attack.estimators",
     "as_network": "attack.network",
     "cbo_method": "cbo.scipy_method",
-    "cbo_update": "cbo.update",
-    "consensus_hopping": "cbo.hopping",
-    "consensus_point": "cbo.consensus",
+    "cbo_update": "cbo.dynamics.update",
+    "consensus_hopping": "cbo.relatives.hopping",
+    "consensus_point": "cbo.dynamics.consensus",
     "covering_radius": "direct.report",
     "directional_attack": "attack.directional",
-    "gd_relation": "cbo.hopping",
+    "gd_relation": "cbo.relatives.hopping",
     "minimize_cbo": "cbo.minimize",
     "minimize_cdsm": "direct.minimize",
-    "minimize_polarized_cbo": "cbo.polarized",
+    "minimize_polarized_cbo": "cbo.relatives.polarized",
     "optimize_through_network": "attack.through",
-    "sample_cbs": "cbo.sampling",
+    "sample_cbs": "cbo.relatives.sampling",
     "stationarity_bound": "poll",
 }
 __all__ = sorted([*_EXPORTS, "testfunctions"])

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from farkas.backend import asnumpy, to_device
+
 Array = NDArray[np.float64]
 
 
@@ -25,6 +27,9 @@ class Objective:
         Who evaluates the points of a function of one point.
     probe : ndarray of shape (2, d), optional
         The two distinct feasible points for ``"auto"``.
+    where : tuple of module and device, optional
+        Namespace and device of the rows that `fun` takes; None is NumPy. Others need a
+        function of rows, and ``"auto"`` takes it for one.
 
     Attributes
     ----------
@@ -49,6 +54,7 @@ class Objective:
         vectorized: Any = False,
         workers: Any = 1,
         probe: Array | None = None,
+        where: tuple[Any, Any] | None = None,
     ) -> None:
         if not callable(fun):
             raise TypeError(f"fun={fun!r} must be callable.")
@@ -56,7 +62,12 @@ class Objective:
             raise ValueError(
                 f"vectorized={vectorized!r} must be True, False or 'auto'."
             )
-        self.fun = fun
+        if where is not None and vectorized is False:
+            raise ValueError(
+                "another device needs a function of rows: vectorized=True."
+            )
+        vectorized = vectorized if where is None else True
+        self.fun, self.where = fun, where
         self.args = args if isinstance(args, tuple) else (args,)
         self.workers = workers
         self.nfev = 0
@@ -87,13 +98,13 @@ class Objective:
         self.nfev += 1
         return _as_float(self.fun(x.copy(), *self.args))
 
-    def rows(self, X: Array) -> Array:
+    def rows(self, X: Any) -> Array:
         """Evaluate all rows.
 
         Parameters
         ----------
-        X : ndarray of shape (m, d)
-            Points; `fun` gets a copy.
+        X : array of shape (m, d)
+            Points; `fun` gets a copy, on its device.
 
         Returns
         -------
@@ -104,19 +115,26 @@ class Objective:
         ValueError
             If `fun` returns another shape.
         """
-        self.nfev += len(X)
+        m = X.shape[0]  # len does not exist on every device
+        self.nfev += m
         if self.vectorized:
-            values = np.asarray(self.fun(X.copy(), *self.args), dtype=np.float64)
-            if values.shape != (len(X),):
+            values = np.asarray(asnumpy(self._rows_at_once(X)), dtype=np.float64)
+            if values.shape != (m,):
                 raise ValueError(
                     f"fun returned shape {values.shape} for X of shape {X.shape}, "
-                    f"expected ({len(X)},); pass vectorized=False for a function of "
+                    f"expected ({m},); pass vectorized=False for a function of "
                     "one point."
                 )
             return values
         if isinstance(self.workers, int | np.integer) and self.workers == 1:
             return np.array([_as_float(self.fun(x.copy(), *self.args)) for x in X])
         return np.array([_as_float(v) for v in self._spread(list(X.copy()))])
+
+    def _rows_at_once(self, X: Any) -> Any:
+        if self.where is None:
+            return self.fun(X.copy(), *self.args)
+        xp, device = self.where
+        return self.fun(xp.asarray(to_device(X, xp, device), copy=True), *self.args)
 
     def _spread(self, points: list[Array]) -> list[Any]:
         if isinstance(self.workers, int | np.integer):

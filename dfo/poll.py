@@ -1,4 +1,4 @@
-"""Polls of coordinate directions: certificates for any solver, and a compass search."""
+"""Polls of coordinate directions: certificates for any solver."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo._measure import EPS, box_scale, poll_points, positively_spans
+from dfo._measure import EPS, poll_points, positively_spans
 from dfo.objective import Objective
 from farkas.certificate import Certificate
 from farkas.verification import certify
@@ -189,67 +189,8 @@ def stationarity_bound(
     return math.sqrt(total)
 
 
-def compass_search(
-    fun: Callable[[Array], float],
-    x0: Array,
-    *,
-    bounds: Any,
-    maxfev: int,
-    step: float = 1e-2,
-    xtol: float = 1e-8,
-) -> tuple[Array, float]:
-    """Poll the coordinates, move to what is better, halve the step when nothing is.
-
-    Parameters
-    ----------
-    fun : callable
-        Of one point.
-    x0 : ndarray of shape (n,)
-        Start.
-    bounds : tuple of two ndarray
-        The box.
-    maxfev : int
-        Largest number of evaluations.
-    step, xtol : float
-        First and last step, in units of the box.
-
-    Returns
-    -------
-    x : ndarray of shape (n,)
-    fun : float
-
-    References
-    ----------
-    Kolda, Lewis, Torczon, SIAM Review 45 (2003), algorithm 2.
-    """
-    lower, upper = bounds
-    x, scale = x0.copy(), box_scale(x0, lower, upper)
-    if maxfev < 1:
-        return x, math.inf
-    best, used, n = fun(x), 1, len(x0)
-    heading = np.ones(n)  # the sign that worked last comes first
-    while step >= xtol and used < maxfev:
-        moved = False
-        for j in range(n):
-            for sign in (heading[j], -heading[j]):
-                trial = x.copy()
-                trial[j] = min(max(x[j] + sign * step * scale[j], lower[j]), upper[j])
-                if trial[j] == x[j] or used >= maxfev:
-                    continue
-                value = fun(trial)
-                used += 1
-                if value < best or (math.isnan(best) and not math.isnan(value)):
-                    x, best, moved = trial, value, True
-                    heading[j] = sign
-                    break
-        step = 2.0 * step if moved else 0.5 * step
-        step = min(step, 0.5)
-    return x, best
-
-
 __all__ = [
     "coordinate_poll",
-    "compass_search",
     "mint",
     "positively_spans",
     "stationarity_bound",

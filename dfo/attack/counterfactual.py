@@ -12,7 +12,7 @@ from scipy.optimize import OptimizeResult, minimize
 
 from dfo._measure_surrogate import distance
 from dfo.attack.directional import directional_attack
-from dfo.attack.network import Network
+from dfo.attack.layers import Network
 from dfo.direct.minimize import checked, search
 from dfo.direct.poll import Claim
 from dfo.direct.problem import Problem, read_space

@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dfo._measure_surrogate import forward
-from dfo.attack.network import BinaryNetwork, Network, as_network
+from dfo.attack.layers import BinaryNetwork, Network
+from dfo.attack.network import as_network
 from dfo.attack.through import STRATEGIES, optimize_through_network
 from dfo.direct.poll import Claim
 from dfo.direct.problem import read_box

@@ -1,5 +1,6 @@
 """Counterfactual explanations: the nearest input that is put into another class."""
 
+import dataclasses
 import math
 from typing import Any, Self
 
@@ -15,14 +16,38 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dfo._measure_surrogate import probabilities
 from dfo.attack.counterfactual import nearest_counterfactual
 from dfo.attack.estimators import fitted, network_arrays
-from dfo.attack.network import Network, as_network
+from dfo.attack.layers import Network
+from dfo.attack.network import as_network
 from dfo.direct.poll import Claim
 from farkas.base import CertifiedMixin, certified_fit, check_choice, check_number
+from farkas.certificate import Certificate
 from farkas.status import Status
 
 Array = NDArray[np.float64]
 
 NORMS = (1, 2, "inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Counterfactuals:
+    """Explained rows, each with its certificate.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (m, n)
+        The nearest inputs of the target class; the row itself where none was found.
+    distances : ndarray of shape (m,)
+        How far they are, inf where none was found.
+    success : ndarray of shape (m,) of bool
+        Whether they reach the threshold.
+    certificates : list of Certificate
+        What ``farkas.verify(certificate, X, y)`` checks, with the training data.
+    """
+
+    inputs: Array
+    distances: Array
+    success: NDArray[np.bool_]
+    certificates: list[Certificate]
 
 
 class CounterfactualExplainer(
@@ -65,13 +90,10 @@ class CounterfactualExplainer(
         Median of the training rows of other classes, which the fit explains.
     certificate_ : Certificate
         Of the counterfactual of ``reference_``.
-    certificates_ : list of Certificate
-        Of the rows that :meth:`transform` saw last; after ``fit`` that of
-        ``reference_``.
-    distances_ : ndarray of shape (m,)
-        Their distances, inf where none was found.
-    success_ : ndarray of shape (m,) of bool
-        Whether the counterfactual reaches the threshold.
+    distances_ : ndarray of shape (1,)
+        Its distance, inf if none was found.
+    success_ : ndarray of shape (1,) of bool
+        Whether it reaches the threshold.
     history_ : dict of str to ndarray
         Course of the search around ``reference_``.
     status_ : Status
@@ -96,8 +118,8 @@ class CounterfactualExplainer(
     >>> from dfo import CounterfactualExplainer
     >>> X, y = load_iris(return_X_y=True)
     >>> model = CounterfactualExplainer(random_state=0).fit(X, y)
-    >>> moved = model.transform(X[:1])
-    >>> bool(model.success_[0]), bool(farkas.verify(model.certificates_[0], X, y))
+    >>> found = model.explain(X[:1])
+    >>> bool(found.success[0]), bool(farkas.verify(found.certificates[0], X, y))
     (True, True)
     """
 
@@ -193,7 +215,8 @@ class CounterfactualExplainer(
                 },
             ),
         )
-        self._keep([result])
+        found = _collected([result], self.reference_[None])
+        self.distances_, self.success_ = found.distances, found.success
         self._record_fit(
             certificate=result.certificate,
             history=result.history,
@@ -201,6 +224,22 @@ class CounterfactualExplainer(
             status=_ended(result),
         )
         return self
+
+    def explain(self, X: ArrayLike) -> Counterfactuals:
+        """Return the nearest inputs of the target class with their certificates.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n)
+            Rows to be explained.
+
+        Returns
+        -------
+        Counterfactuals
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return _collected([self._explain(row) for row in X], X)
 
     def transform(self, X: ArrayLike) -> Array:
         """Return the nearest inputs of the target class.
@@ -213,25 +252,9 @@ class CounterfactualExplainer(
         Returns
         -------
         ndarray of shape (m, n)
-            A row itself where nothing was found (see ``success_``).
+            A row itself where nothing was found; :meth:`explain` tells where.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        results = [self._explain(row) for row in X]
-        self.certificates_ = [result.certificate for result in results]
-        self.success_ = np.array([result.maxcv == 0 for result in results])
-        self.distances_ = np.array(
-            [
-                r.fun if ok else math.inf
-                for r, ok in zip(results, self.success_, strict=True)
-            ]
-        )
-        return np.array(
-            [
-                result.x if ok else row
-                for result, ok, row in zip(results, self.success_, X, strict=True)
-            ]
-        )
+        return self.explain(X).inputs
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the labels that the classifier gives.
@@ -282,13 +305,6 @@ class CounterfactualExplainer(
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return np.asarray(self.classifier_.predict_proba(X))
 
-    def _keep(self, results: list[Any]) -> None:
-        self.certificates_ = [result.certificate for result in results]
-        self.success_ = np.array([result.maxcv == 0 for result in results])
-        self.distances_ = np.array(
-            [result.fun if result.maxcv == 0 else math.inf for result in results]
-        )
-
     def _explain(self, row: Array, callback: Any = None) -> Any:
         lower, upper = np.minimum(self._lower, row), np.maximum(self._upper, row)
         lower[self._fixed] = upper[self._fixed] = row[self._fixed]
@@ -321,6 +337,19 @@ class CounterfactualExplainer(
             maxiter=self.max_iter,
             callback=callback,
         )
+
+
+def _collected(results: list[Any], rows: Array) -> Counterfactuals:
+    success = np.array([result.maxcv == 0 for result in results])
+    pairs = list(zip(results, success, strict=True))
+    return Counterfactuals(
+        inputs=np.array(
+            [r.x if ok else row for (r, ok), row in zip(pairs, rows, strict=True)]
+        ),
+        distances=np.array([r.fun if ok else math.inf for r, ok in pairs]),
+        success=success,
+        certificates=[result.certificate for result in results],
+    )
 
 
 def _ended(result: Any) -> Status:

@@ -3,7 +3,8 @@
 From one vector-Jacobian product at the incumbent come an l-infinity and an l2 step.
 The barrier judges the points; the radius grows when one is accepted and shrinks when
 none is (arXiv:2510.01461, section 4). Without constraints a burst of L-BFGS-B on the
-same products comes first, twice as long after each success.
+same products comes first, twice as long after each success. Where a burst has gained
+nothing, the next ones start elsewhere in the box.
 """
 
 import math
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
 from dfo.attack.directional import directional_attack, unit_step
+from dfo.direct.covering import ball
 
 Array = NDArray[np.float64]
 
@@ -27,6 +29,8 @@ PATIENCE = 5
 # Products of the first burst, and of the longest one.
 BURST, LONGEST_BURST = 32, 1024
 MEMORY = 20
+# A burst from elsewhere ends when its gains are this small.
+FLAT = 1e-7
 
 
 class AttackStep:
@@ -84,6 +88,7 @@ class AttackStep:
         self._g = np.empty(0)
         self.burst = BURST
         self._asked, self._tried = False, ""
+        self._spent = b""  # where a burst has gained nothing
 
     def gradient(self, x: Array, run: Any) -> Array:
         """Return the ascent direction of the merit in radius units, projected on T.
@@ -120,7 +125,7 @@ class AttackStep:
                 g = g - A.T @ nnls(A.T, g)[0]
         return g
 
-    def _burst(self, x: Array, run: Any) -> Array:
+    def _burst(self, x: Array, run: Any, flat: float = 0.0) -> Array:
         """Return where L-BFGS-B has come to after a number of products."""
         last = {"x": x, "f": math.inf}
 
@@ -146,7 +151,7 @@ class AttackStep:
                 options={
                     "maxfun": int(min(self.burst, max(1, left))),
                     "maxcor": MEMORY,
-                    "ftol": 0.0,
+                    "ftol": flat,
                     "gtol": 0.0,
                 },
             )
@@ -168,6 +173,10 @@ class AttackStep:
         ------
         ndarray of shape (n,)
         """
+        if x.tobytes() == self._spent and self._affordable(run):
+            self._asked, self._tried = True, "hop"
+            yield self._burst(self._elsewhere(x, run), run, FLAT)
+            return
         self._asked = self.wait <= 0
         if not self._asked:
             self.wait -= 1
@@ -199,15 +208,30 @@ class AttackStep:
         if not g.any():
             return
         # Away from the box L-BFGS-B does not know the rows of X, nor other constraints.
-        if self.bursts and run.space.plain and not run.barrier.constrained:
+        if self._bursting(run) and x.tobytes() != self._spent:
             self._tried = "burst"
             yield self._burst(x, run)
+            self._spent = x.tobytes()
         norms = ("inf", 2) if self.rules == "library" else ("inf",)
         for norm in norms:
             for factor in multipliers:
                 self._tried = "step"
                 d = factor * self.radius * unit_step(g[None], norm)[0]
                 yield np.clip(x + self.unit * d, self.lower, self.upper)
+
+    def _bursting(self, run: Any) -> bool:
+        return self.bursts and run.space.plain and not run.barrier.constrained
+
+    def _affordable(self, run: Any) -> bool:
+        """Tell whether there were no more products than forward passes so far."""
+        return self._bursting(run) and self.njev <= run.oracle.nfev
+
+    def _elsewhere(self, x: Array, run: Any) -> Array:
+        """Return a random point of the box, or of the covering ball without one."""
+        if np.isfinite(self.upper - self.lower).all():
+            return run.space.place(run.rng.uniform(self.lower, self.upper))
+        move = ball(run.space.k, run.options.covering_radius, 1, run.rng)[0]
+        return run.space.step(x, move)
 
     def _iterated(self, x: Array, multipliers: tuple[float, ...]) -> Iterator[Array]:
         u = self.ascent(np.asarray(self.phi.forward(x), dtype=np.float64))
@@ -249,6 +273,10 @@ class AttackStep:
         if self.rules == "seed":
             self._seed_rules(success, run)
             return
+        if self._tried == "hop":
+            if success:
+                self.failures = self.pause = 0
+            return
         if success and self._tried == "burst":
             self.burst = min(LONGEST_BURST, 2 * self.burst)
         else:
@@ -285,6 +313,7 @@ class AttackStep:
             "numbers": [self.radius, self.njev, self.nfev, self.burst],
             "counters": [self.failures, self.wait, self.pause],
             "at": self._at.hex(),
+            "spent": self._spent.hex(),
             "g": self._g.tolist(),
         }
 
@@ -298,6 +327,7 @@ class AttackStep:
         """
         self.radius, self.njev, self.nfev, self.burst = state["numbers"]
         self.failures, self.wait, self.pause = state["counters"]
+        self._spent = bytes.fromhex(state["spent"])
         self._at, self._g = bytes.fromhex(state["at"]), np.array(state["g"])
 
 

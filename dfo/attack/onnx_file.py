@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo.attack.network import Network
+from dfo.attack.layers import Network
 
 Array = NDArray[np.float64]
 

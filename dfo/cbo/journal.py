@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfo.cbo.covariance import CovarianceSearch
-from dfo.cbo.swarm import CBO
+from dfo.cbo.dynamics.swarm import CBO
+from dfo.cbo.local.covariance import CovarianceSearch
 
 if TYPE_CHECKING:
     from dfo.cbo.search import Plan, Search

@@ -11,13 +11,13 @@ from scipy.optimize import OptimizeResult
 
 from dfo import poll
 from dfo.bounds import into_box, parse_bounds
+from dfo.cbo.dynamics.device import check_settings, place
+from dfo.cbo.dynamics.settings import settings_from
+from dfo.cbo.local.polish import POLISHES
 from dfo.cbo.outcome import outcome, partial_outcome
-from dfo.cbo.polish import POLISHES
 from dfo.cbo.search import Plan, Search
-from dfo.cbo.settings import settings_from
 from dfo.constraints import Projection, Violation
 from dfo.objective import Objective
-from farkas.backend import check_device
 from farkas.base import check_choice, check_number
 from farkas.parallel import RandomSource, seed_sequence
 
@@ -110,11 +110,13 @@ def minimize_cbo(
         Whether `fun` takes rows; ``"auto"`` asks it on two points.
     n_particles : int, optional
         Default ``8 d`` within 16 to 400, without `polish` ``20 d`` within 40 to 500.
-    lam, dt : float, default=9.0, 0.1
-        Strength of the drift, and time step; only ``lam dt`` matters to the drift.
+    lam : float, default=9.0
+        Strength of the drift; only ``lam dt`` matters.
     sigma : float, optional
         Strength of the noise; default 4.4 (anisotropic), ``sqrt(0.64 / (d dt))``
         (isotropic).
+    dt : float, default=0.1
+        Time step.
     noise : {"anisotropic", "isotropic"}, default="anisotropic"
         Noise of each coordinate in proportion to its own distance from the consensus,
         or to the Euclidean distance.
@@ -186,12 +188,12 @@ def minimize_cbo(
         A run ends when all particles are within `xtol` (in units of the box) of the
         consensus, or after `patience` steps without a relative improvement of `ftol`.
         Default 1e-2, 1e-2 and 20 with `polish`, 1e-9, 1e-12 and 200 without.
-    polish : {"BFGS", "L-BFGS-B", "compass", None} or callable, default="BFGS"
+    polish : {"BFGS", "L-BFGS-B", "cdsm", None} or callable, default="BFGS"
         Local method for the best point of every run. ``"L-BFGS-B"`` suits many
-        variables, ``"compass"`` noisy and discontinuous functions; with a `jac`
-        ``"BFGS"`` becomes ``"L-BFGS-B"``. Unless None, every fourth run of automatic
-        restarts is an evolution strategy around the best point that adapts a
-        covariance. With `constraints` the default is None.
+        variables, direct search ``"cdsm"`` noisy and discontinuous functions; with a
+        `jac` ``"BFGS"`` becomes ``"L-BFGS-B"``. Unless None, every fourth run of
+        automatic restarts is an evolution strategy around the best point that adapts
+        a covariance. With `constraints` the default is None.
     poll_size : float, optional
         Size of the final poll in units of the box; default 1e-3.
     lower_bound : float, optional
@@ -202,9 +204,10 @@ def minimize_cbo(
         Parameters of publications; they replace those given.
     workers : int, joblib.Parallel or map-like callable, default=1
         Who evaluates a function of one point. The result does not depend on it.
-    device : {"auto", "cpu"}, default="auto"
-        Where the particles live; ``dfo.cbo._array.cbo_step`` is the step on other
-        devices.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the particles live; ``"auto"`` is where `x0` does. On a GPU `fun` takes
+        and gives arrays of it, always rows; random numbers and the certificate are
+        the CPU's, and so are the arrays of the result.
     callback : callable, optional
         ``callback(intermediate_result)`` after each step; may raise StopIteration.
     disp : bool, default=False
@@ -285,12 +288,6 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
         "constraint_method", given["constraint_method"], ("penalty", "projection")
     )
     check_choice("record", given["record"], (None, "summary", "full"))
-    check_device(given["device"])
-    if given["device"] == "cuda":
-        raise ValueError(
-            "device='cuda': the run works on the CPU; use dfo.cbo._array.cbo_step for "
-            "a step on the GPU."
-        )
     for name in ("maxiter", "maxfev"):
         if given[name] is not None:
             check_number(name, given[name], low=1, integer=True)
@@ -303,7 +300,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
             raise ValueError(f"{name} must not be NaN.")
     if given["restarts"] != "auto":
         check_number("restarts", given["restarts"], low=0, integer=True)
-    x0 = given["x0"]
+    where, x0 = place(given["x0"], given["device"])
     dimension = None if x0 is None else (np.shape(x0)[-1] if np.ndim(x0) else 1)
     lower, upper = parse_bounds(given["bounds"], dimension)
     if x0 is not None:
@@ -333,6 +330,10 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
         import dataclasses
 
         settings = dataclasses.replace(settings, preset=None, batch_size=max(2, N // 2))
+    if where is not None:
+        others = ("project", "restart_noise", "jac")
+        on = {name: bool(given[name]) for name in others}
+        check_settings(settings, {"constraints": len(violation) > 0, **on})
     root = seed_sequence(given["random_state"])
     objective = Objective(
         given["fun"],
@@ -340,6 +341,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
         vectorized=given["vectorized"],
         workers=given["workers"],
         probe=_probe(lower, upper, x0, root),
+        where=where,
     )
     plan = Plan(
         settings=settings,
@@ -356,6 +358,7 @@ def _prepare(given: dict[str, Any]) -> tuple[Any, ...]:
         x0_scale=given["x0_scale"],
         x_star=None if given["x_star"] is None else np.asarray(given["x_star"], float),
         project=given["project"],
+        where=where,
         callback=given["callback"],
         disp=bool(given["disp"]),
         record=given["record"],

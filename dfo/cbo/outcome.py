@@ -183,7 +183,8 @@ def _certify(
 
 def _evidence(search: Search, swarm: Any, consensus: Array) -> dict[str, Array]:
     """Return what residuals are computed from, besides the poll."""
-    population = np.where(np.isfinite(swarm.Z), swarm.Z, consensus)
+    population = swarm.population
+    population = np.where(np.isfinite(population), population, consensus)
     held = {
         "population": population,
         "population_values": swarm.f.copy(),

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo.cbo.covariance import CovarianceSearch
-from dfo.cbo.swarm import CBO
+from dfo.cbo.dynamics.swarm import CBO
+from dfo.cbo.local.covariance import CovarianceSearch
 
 Array = NDArray[np.float64]
 
@@ -111,6 +111,6 @@ def _swarm(
 ) -> CBO:
     swarm = CBO.__new__(CBO)
     swarm.settings = dataclasses.replace(plan.settings, n_particles=N)
-    swarm.project = plan.project
+    swarm.project, swarm.where = plan.project, plan.where
     swarm._begin(lower, upper, x0, init, x0_scale, seed)
     return swarm

@@ -45,6 +45,7 @@ def cbo_method(
     Returns
     -------
     OptimizeResult
+        That of :func:`minimize_cbo`.
 
     Examples
     --------

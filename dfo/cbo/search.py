@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from dfo.cbo import _kernels as k
-from dfo.cbo.covariance import CovarianceSearch
+from dfo.cbo.dynamics import _kernels as k
+from dfo.cbo.dynamics.settings import Settings
+from dfo.cbo.dynamics.swarm import CBO
+from dfo.cbo.dynamics.variants import Variant
 from dfo.cbo.journal import Journal
-from dfo.cbo.polish import polish
+from dfo.cbo.local.covariance import CovarianceSearch
+from dfo.cbo.local.polish import polish
 from dfo.cbo.runs import WIDE, kind_of, new_run
-from dfo.cbo.settings import Settings
-from dfo.cbo.swarm import CBO
-from dfo.cbo.variants import Variant
 from dfo.constraints import Projection, Violation
 from dfo.objective import Objective
 from farkas.status import Status
@@ -47,6 +47,7 @@ class Plan:
     x0_scale: Any
     x_star: Any
     project: Any
+    where: tuple[Any, Any] | None
     callback: Callable[..., Any] | None
     disp: bool
     record: str | None
@@ -197,9 +198,9 @@ class Search:
         if len(self.x) or self.left <= 0:
             return
         assert isinstance(swarm, CBO)  # the first run
-        X = swarm.ask()[: self.left]
+        X = swarm.ask()[: self.left, :]
         f = self.objective.rows(X)
-        v = np.zeros(len(X)) if self.violation is None else self.violation.rows(X)
+        v = np.zeros(len(f)) if self.violation is None else self.violation.rows(X)
         swarm._tell(X, f, v, self.objective)
         self.nit += 1
         self._take(swarm.best_x, swarm.best_f, self._best_violation(swarm))

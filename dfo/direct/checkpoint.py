@@ -9,9 +9,9 @@ import numpy as np
 
 from farkas import checkpoint
 
-FORMAT = 1
+FORMAT = 2
 _NUMBERS = ("delta", "model_radius", "last_step")
-_COUNTERS = ("nit", "skipped", "coverings", "searches", "polls")
+_COUNTERS = ("nit", "skipped", "coverings", "searches", "polls", "patience")
 
 
 def options_hash(described: dict[str, Any]) -> str:

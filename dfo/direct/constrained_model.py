@@ -1,4 +1,4 @@
-"""Model search under the progressive barrier: one quadratic for every constraint."""
+"""Model search with constraints: one quadratic for each of them."""
 
 import math
 from typing import Any
@@ -20,6 +20,8 @@ MOST_ROWS = 40
 # Price of a model's violation when two solutions are compared.
 PRICE = 10.0
 SLSQP_STEPS = 50
+# Distance kept from a limit, in violations of the last point.
+SAFETY = 2.0
 
 
 def constrained_model_search(run: Any) -> int:
@@ -38,11 +40,12 @@ def constrained_model_search(run: Any) -> int:
     oracle, barrier, space = run.oracle, run.barrier, run.space
     radius = float(np.clip(run.model_radius, SMALLEST * run.delta, LARGEST * run.delta))
     center, outcome, failures = barrier.primary, UNSUCCESSFUL, 0
+    margin = np.zeros(oracle.C.shape[1])
     if not math.isfinite(oracle.H[center]):
         return outcome
     for _ in range(space.k + 1):
         with np.errstate(all="ignore"):
-            models = _models(run, center, radius)
+            models = _models(run, center, radius, margin)
         if models is None:
             break
         p, predicted = _best_step(run, models, center, radius)
@@ -56,6 +59,10 @@ def constrained_model_search(run: Any) -> int:
             i = oracle(x, "model")
             outcome = max(outcome, barrier.classify(i))
             gained = barrier.gains(i, center)
+            # A feasible center is left for feasible points only: the next one keeps
+            # twice the distance by which this one has missed.
+            strict = oracle.H[center] == 0 and barrier.handling != "penalty"
+            margin = np.maximum(oracle.C[i], 0.0) if strict else np.zeros_like(margin)
             if gained:
                 actual = float(oracle.F[center] - oracle.F[i])
                 feasible = oracle.H[center] == 0
@@ -67,8 +74,9 @@ def constrained_model_search(run: Any) -> int:
                 elif ratio < POOR:
                     radius *= 0.5
         if not gained:
-            radius *= 0.5
             failures += 1
+            # A first miss by the constraints alone is no fault of the radius.
+            radius *= 1.0 if failures == 1 and margin.any() else 0.5
         if failures >= FAILURES or not SMALLEST * run.delta <= radius <= (
             LARGEST * run.delta
         ):
@@ -77,7 +85,9 @@ def constrained_model_search(run: Any) -> int:
     return outcome
 
 
-def _models(run: Any, center: int, radius: float) -> tuple[Any, ...] | None:
+def _models(
+    run: Any, center: int, radius: float, margin: Array
+) -> tuple[Any, ...] | None:
     """Return a, g, H of objective (first) and constraints, scaled by their spreads."""
     oracle = run.oracle
     W, k = oracle.W, run.space.k
@@ -100,6 +110,8 @@ def _models(run: Any, center: int, radius: float) -> tuple[Any, ...] | None:
     if fitted is None:
         return None
     a, g, H = fitted
+    with np.errstate(invalid="ignore"):
+        a[1:] += SAFETY * np.where(np.isfinite(margin), margin, 0.0) / spread[1:]
     run.model = Quadratic(W[center].copy(), float(a[0]), g[0], H[0])
     reach = (
         a[1:]

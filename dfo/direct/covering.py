@@ -18,9 +18,47 @@ from dfo.direct.space import Space
 Array = NDArray[np.float64]
 
 COVERINGS = ("farthest", "random", "halton", None)
-CANDIDATES = 8
+CANDIDATES = 2
 # Beyond this many points a tree is faster than all distances.
 BRUTE = 5000
+
+
+class HaltonBall:
+    """Points of a ball: the Halton sequence, mapped from the cube.
+
+    Parameters
+    ----------
+    k : int
+        Dimension.
+    """
+
+    def __init__(self, k: int) -> None:
+        self._sequence = qmc.Halton(k + 1, scramble=False)
+
+    def point(self, radius: float, number: int) -> Array:
+        """Return one point of the ball around the origin.
+
+        Parameters
+        ----------
+        radius : float
+            Of the ball.
+        number : int
+            Which point, from 0.
+
+        Returns
+        -------
+        ndarray of shape (k,)
+        """
+        if self._sequence.num_generated != number + 1:  # the first one is the corner
+            self._sequence.reset()
+            self._sequence.fast_forward(number + 1)
+        p = self._sequence.random(1)[0]
+        k = len(p) - 1
+        v = 2 * p[:k] - 1
+        length = float(np.linalg.norm(v))
+        if length == 0:
+            v, length = np.ones(k), math.sqrt(k)
+        return (radius * p[k] ** (1.0 / k) / length) * v
 
 
 class Cloud:
@@ -76,17 +114,18 @@ def ball(k: int, radius: float, m: int, rng: np.random.Generator) -> Array:
     return radius * rng.random((m, 1)) ** (1.0 / k) * directions
 
 
-def covering_point(
+def farthest_move(
     space: Space,
     center: Array,
-    radius: float,
+    moves: Array,
     W: Array,
     cloud: Cloud,
-    how: str,
-    rng: np.random.Generator,
-    number: int,
 ) -> Array:
-    """Return the next covering point.
+    """Return the move whose end is farthest from all evaluated points.
+
+    When the moves come from a dense sequence, the ends are dense too: only finitely
+    many points of a ball are farther from each other than half of a hole is wide, so
+    that some move into the hole is taken at last.
 
     Parameters
     ----------
@@ -94,42 +133,17 @@ def covering_point(
         The set X.
     center : ndarray of shape (n,)
         Center of the ball.
-    radius : float
-        Its radius, in scaled units.
+    moves : ndarray of shape (c, k)
+        Candidates, scaled.
     W : ndarray of shape (N, k)
         Evaluated points, scaled.
     cloud : Cloud
         What finds the nearest of them.
-    how : {"farthest", "random", "halton"}
-        Which point of the ball.
-    rng : Generator
-        Source.
-    number : int
-        How many covering points there were.
 
     Returns
     -------
-    ndarray of shape (n,)
+    ndarray of shape (k,)
     """
-    k = space.k
-    if how == "halton":
-        moves = _halton_ball(k, radius, number)
-    else:
-        moves = ball(k, radius, CANDIDATES if how == "farthest" else 1, rng)
     points = np.array([space.step(center, w) for w in moves])
-    if len(points) == 1:
-        return points[0]
     distances = cloud.nearest(space.coordinates(points), W)
-    return points[int(np.argmax(distances))]
-
-
-def _halton_ball(k: int, radius: float, number: int) -> Array:
-    """Point of the Halton sequence, mapped from the cube to the ball."""
-    sequence = qmc.Halton(k + 1, scramble=False)
-    sequence.fast_forward(number + 1)
-    p = sequence.random(1)[0]
-    v = 2 * p[:k] - 1
-    length = float(np.linalg.norm(v))
-    if length == 0:
-        v, length = np.ones(k), math.sqrt(k)
-    return (radius * p[k] ** (1.0 / k) / length * v)[None]
+    return moves[int(np.argmax(distances))]

@@ -12,6 +12,7 @@ from scipy.optimize import OptimizeResult
 
 from dfo.direct import checkpoint as checkpoints
 from dfo.direct.barrier import DOMINATING, Barrier
+from dfo.direct.model_search import FAILURES
 from dfo.direct.oracle import Oracle, Stop
 from dfo.direct.poll import certify_poll, final_poll, smallest_size
 from dfo.direct.problem import Problem, read_problem
@@ -96,8 +97,8 @@ def minimize_cdsm(
         Spacing of the values ``x0 + g Z`` of a variable, 0 for none.
     search_step : callable, optional
         ``search_step(x, delta, state)`` yields points to try first.
-    simplex_search, model_search, random_search : bool
-        Whether these searches are used.
+    simplex_search : bool, default=True
+        Whether simplices of known points are reflected.
     poll : {"2n", "n+1", "simplex", "coordinate"}, default="2n"
         Directions in free space.
     rotation : {"random", "halton"}, default="random"
@@ -105,15 +106,20 @@ def minimize_cdsm(
     opportunistic : bool, default=True
         Whether a poll ends at its first success.
     covering : {"farthest", "random", "halton"} or None, default="farthest"
-        The covering step.
+        The covering step: the one of two points of a Halton sequence that is farther
+        from all evaluated points, a random point, or each point of the sequence.
     covering_radius : float, optional
         Radius of its ball in scaled units, default ``max(1, delta_0)``.
     covering_every : int, default=1
         Iterations from one covering step to the next.
+    model_search : bool, default=True
+        Whether quadratic models are followed.
+    random_search : bool, default=False
+        Whether one point in a random direction is tried.
     constraint_handling : {"pb", "eb", "penalty"}, default="pb"
         Progressive barrier, extreme barrier, or l1 penalty.
     forcing : float, default=0.0
-        c of the decrease ``c delta^2`` that a poll must reach.
+        Constant c of the decrease ``c delta^2`` that a poll must reach.
     initial_radius : float or array-like of shape (n,), optional
         First poll radius, in the units of the variables. Default: a tenth of the
         range, else of ``|x0|``, else 1.
@@ -343,6 +349,7 @@ def _restart(run: Run, plan: dict[str, Any]) -> None:
     run.barrier.move_to(int(np.argmax(gaps)))
     run.delta = run.model_radius = run.options.delta0
     run.hessian = run.last_direction = None
+    run.patience = FAILURES
 
 
 def _record(run: Run, plan: dict[str, Any], disp: bool) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo.direct.barrier import UNSUCCESSFUL
+from dfo.direct.barrier import DOMINATING, UNSUCCESSFUL
 from dfo.direct.quadratic import Quadratic, fit, minimize_in_ball
 
 Array = NDArray[np.float64]
 
-# Evaluations of one visit, times n + 1; failures after which it leaves.
+# Evaluations of one visit, times n + 1; failures after which it leaves, one fewer after
+# each visit in vain: models of functions with kinks are not worth more.
 VISIT, FAILURES = 10, 4
 # The radius may shrink to this share of the poll's, and grow to that multiple.
 SMALLEST, LARGEST = 1e-3, 10.0
@@ -76,11 +77,13 @@ def model_search(run: Any) -> int:
             elif not gained or ratio < POOR:
                 radius *= 0.5
                 failures += not gained
-        if failures >= FAILURES or radius < smallest:
+        if failures >= run.patience or radius < smallest:
             break
         if radius > LARGEST * run.delta:
             break
     run.model_radius = radius
+    change = 1 if outcome == DOMINATING else -1
+    run.patience = min(max(1, run.patience + change), FAILURES)
     return outcome
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo._measure_direct import displaced
+from dfo._measure_poll_set import displaced
 from dfo.direct.barrier import DOMINATING, UNSUCCESSFUL
 from dfo.direct.directions import poll_directions, unit_vector
 from farkas.certificate import Certificate

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfo.direct.barrier import DOMINATING, IMPROVING, UNSUCCESSFUL, Barrier
-from dfo.direct.covering import Cloud, covering_point
+from dfo.direct.covering import CANDIDATES, Cloud, HaltonBall, ball, farthest_move
 from dfo.direct.directions import unit_vector
-from dfo.direct.model_search import model_search
+from dfo.direct.model_search import FAILURES, model_search
 from dfo.direct.oracle import Oracle
 from dfo.direct.poll import Poll, poll_step
 from dfo.direct.simplex_search import simplex_search
@@ -91,6 +91,7 @@ class Run:
         self.space, self.oracle, self.barrier = space, oracle, barrier
         self.options, self.rng = options, rng
         self.cloud = Cloud()
+        self.halton: HaltonBall | None = None
         self.delta = self.model_radius = options.delta0
         self.counts = dict.fromkeys(STEPS, 0)
         self.nit = self.skipped = self.coverings = self.searches = self.polls = 0
@@ -98,6 +99,7 @@ class Run:
         self.last_step = 0.0
         self.model: Any = None
         self.hessian: Array | None = None
+        self.patience = FAILURES
         self.failed_poll: Poll | None = None
         self.reached, self.reached_length, self.crept = (0, 0), 0.0, False
         self.step = "start"
@@ -180,24 +182,31 @@ class Run:
         if how is None or (self.nit - 1) % self.options.covering_every:
             return UNSUCCESSFUL
         self.skipped = 0
-        center = self.barrier.primary
-        x = covering_point(
-            self.space,
-            self.oracle.X[center],
-            self.options.covering_radius,
-            self.oracle.W,
-            self.cloud,
-            how,
-            self.rng,
-            self.coverings,
-        )
+        center = self.oracle.X[self.barrier.primary]
+        radius, k = self.options.covering_radius, self.space.k
+        if how == "random":
+            move = ball(k, radius, 1, self.rng)[0]
+        else:
+            if self.halton is None:
+                self.halton = HaltonBall(k)
+            m = CANDIDATES if how == "farthest" else 1
+            first = m * self.coverings
+            moves = np.array([self.halton.point(radius, first + j) for j in range(m)])
+            move = moves[0]
+            if m > 1:
+                move = farthest_move(
+                    self.space, center, moves, self.oracle.W, self.cloud
+                )
         self.coverings += 1
+        x = self.space.step(center, move)
         return self.barrier.classify(self.oracle(x, "covering"))
 
     def _model(self) -> int:
         if not self.options.model_search:
             return UNSUCCESSFUL
-        if self.barrier.constrained and self.barrier.progressive:
+        # The extreme barrier first minimises the violation, as a function of its own.
+        searching = self.barrier.handling == "eb" and self.barrier.feasible < 0
+        if self.barrier.constrained and not searching:
             from dfo.direct.constrained_model import constrained_model_search
 
             return constrained_model_search(self)

@@ -14,7 +14,7 @@ from dfo.direct.barrier import UNSUCCESSFUL
 Array = NDArray[np.float64]
 
 # Vertices lie within 4 delta; each adds a component above 0.1 of its length.
-REACH, INDEPENDENT, SHORT = 4.0, 0.1, 1e-3
+REACH, INDEPENDENT, SHORT = 4.0, 0.1, 0.1
 MOST_EVALUATIONS = 30
 EXPAND, CONTRACT = 2.0, 0.5
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, linprog
 
 from dfo._measure_cone import null_space
-from dfo._measure_direct import ROWS_RTOL, displaced
+from dfo._measure_poll_set import ROWS_RTOL, displaced
 
 Array = NDArray[np.float64]
 

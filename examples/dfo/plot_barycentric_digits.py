@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPClassifier
 
 import farkas
 from dfo import as_network, optimize_through_network
-from dfo.attack.network import Chain, Network
+from dfo.attack.layers import Chain, Network
 from dfo.direct.plotting import plot_attack_success
 
 digits = load_digits()

@@ -27,10 +27,11 @@ explainer = CounterfactualExplainer(
 )
 explainer.fit(X, y)
 rows = X_test[explainer.predict(X_test) == 0][:6]
-moved = explainer.transform(rows)
+found = explainer.explain(rows)
+moved = found.inputs
 print("accuracy", round(explainer.score(X_test, y_test), 3))
 print("probabilities", explainer.predict_proba(moved)[:, 1].round(4))
-print("distances", explainer.distances_.round(3))
+print("distances", found.distances.round(3))
 
 # %%
 # The columns that changed most, in standard deviations.
@@ -45,7 +46,7 @@ fig.colorbar(image, label="change / standard deviation")
 
 # %%
 
-for certificate in explainer.certificates_:
+for certificate in found.certificates:
     print(farkas.verify(certificate, X, y).check().message)
-assert explainer.success_.all()
+assert found.success.all()
 assert not change[:, texture].any()

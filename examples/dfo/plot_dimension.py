@@ -14,7 +14,7 @@ import numpy as np
 
 import farkas
 from dfo import CBO, minimize_cbo, testfunctions
-from dfo.cbo.rates import decay_rate
+from dfo.cbo.dynamics.rates import decay_rate
 
 LAM, SIGMA, DT, STEPS = 1.0, 0.32, 0.01, 200
 

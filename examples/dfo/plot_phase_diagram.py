@@ -13,7 +13,7 @@ import numpy as np
 
 import farkas
 from dfo import CBO, minimize_cbo, testfunctions
-from dfo.cbo.rates import expected_log_factor
+from dfo.cbo.dynamics.rates import expected_log_factor
 from dfo.plotting import plot_phase_diagram
 
 f = testfunctions.get("rastrigin", 4)

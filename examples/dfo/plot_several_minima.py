@@ -16,7 +16,9 @@ import farkas
 from dfo import minimize_polarized_cbo, testfunctions
 
 f = testfunctions.get("himmelblau")
-res = minimize_polarized_cbo(f.fun, f.bounds, kappa=0.5, random_state=0)
+res = minimize_polarized_cbo(
+    f.fun, f.bounds, n_particles=400, kappa=0.5, random_state=0
+)
 for point, value in zip(res.minimizers, res.minimizer_values, strict=True):
     print(point.round(3), f"{value:.5f}")
 

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def sections():
-    """Both, with a budget that takes seconds."""
+    """All, with a budget that takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "BUDGET", 3000)
         patch.setattr(demo, "EPOCHS", 6)
@@ -25,12 +25,17 @@ def test_every_fit_is_certified_and_verified(sections):
 
 
 def test_ours_stands_beside_peers(sections):
-    rugged, errors = sections
+    rugged, errors, inverse = sections
     assert [score.ours for score in rugged.scores] == [True, False, False]
     assert [score.ours for score in errors.scores] == [True, False]
     assert errors.scores[0].value > 0.85
     assert rugged.scores[0].value <= 0
-    assert all(score.setting and score.seconds > 0 for score in rugged.scores)
+    hybrid, *others = inverse.scores
+    assert hybrid.ours
+    assert not any(score.ours for score in others)
+    assert all(hybrid.value >= score.value - 1e-9 for score in others)
+    for section in sections:
+        assert all(score.setting and score.seconds > 0 for score in section.scores)
 
 
 def test_figures_are_drawn(sections):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import farkas
-from dfo._measure_direct import cosine_measure, displaced
+from dfo._measure_poll_set import cosine_measure, displaced
 from dfo.direct.directions import cosine_measure_of, positive_spanning_set, unit_vector
 from farkas.certificate import CertificateError
 from farkas.testing import tampered, widened

@@ -1,4 +1,4 @@
-"""Polls of coordinates, the bound that follows, and the compass search."""
+"""Polls of coordinates, and the bound that follows."""
 
 import math
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import farkas
-from dfo import poll
 from dfo.objective import Objective
-from dfo.poll import compass_search, coordinate_poll, mint, stationarity_bound
+from dfo.poll import coordinate_poll, mint, stationarity_bound
 
 FREE = np.full(2, math.inf)
 # The worked case: f = (x1^2 + 4 x2^2) / 2 at (0.01, -0.005), gradient (0.01, -0.02).
@@ -83,31 +82,3 @@ def test_minting_pays_for_every_point_once():
     certificate, points, values = mint(objective, witness, {}, tolerance=1.0)
     assert objective.nfev == 9 == len(points) == len(values)
     farkas.verify(certificate, paraboloid).check()
-
-
-@pytest.mark.parametrize("maxfev", [0, 1, 50, 5000])
-def test_compass_search_descends_within_its_budget(maxfev):
-    calls = []
-
-    def fun(x):
-        calls.append(x.copy())
-        return abs(x[0] - 0.3) + 3 * abs(x[1] + 0.1)
-
-    box = (np.full(2, -1.0), np.ones(2))
-    x, f = compass_search(fun, np.array([0.9, 0.9]), bounds=box, maxfev=maxfev)
-    assert len(calls) <= maxfev
-    if maxfev:
-        assert f == min(map(abs, [f])) <= 3.7
-    if maxfev == 5000:
-        assert x == pytest.approx([0.3, -0.1], abs=1e-6)
-        assert np.abs(calls).max() <= 1
-
-
-def test_compass_search_leaves_a_place_without_a_value():
-    def fun(x):
-        return math.nan if x[0] > 0.5 else float(x @ x)
-
-    box = (np.full(1, -1.0), np.ones(1))
-    x, f = compass_search(fun, np.array([0.505]), bounds=box, maxfev=500)
-    assert f < 1e-10
-    assert poll.POLL_SIZE > 0

@@ -77,17 +77,19 @@ def test_counterfactuals_reach_their_class(norm):
         target=1, immutable=[0], norm=norm, tol=0.05, random_state=0
     ).fit(X, y)
     rows = X[::12]
-    moved = model.transform(rows)
-    assert model.success_.all()
+    found = model.explain(rows)
+    moved = found.inputs
+    np.testing.assert_array_equal(model.transform(rows), moved)
+    assert found.success.all()
     assert (model.predict_proba(moved)[:, 1] >= 0.9).all()
     np.testing.assert_array_equal(moved[:, 0], rows[:, 0])
     unit = X.std(axis=0)
     order = np.inf if norm == "inf" else norm
     lengths = np.linalg.norm((moved - rows) / unit, ord=order, axis=1)
-    np.testing.assert_allclose(lengths, model.distances_, rtol=1e-9)
+    np.testing.assert_allclose(lengths, found.distances, rtol=1e-9)
     already = model.predict_proba(rows)[:, 1] >= 0.9
-    np.testing.assert_array_equal(model.distances_ == 0, already)
-    for claim in model.certificates_:
+    np.testing.assert_array_equal(found.distances == 0, already)
+    for claim in found.certificates:
         farkas.verify(claim, X, y).check()
         bare = dataclasses.replace(claim, seal="", fingerprint="")
         assert not farkas.verify(bare, X, np.roll(y, 1))
@@ -100,13 +102,14 @@ def test_no_other_move_is_shorter():
     X, y = load_wine(return_X_y=True)
     model = CounterfactualExplainer(target=0, random_state=0).fit(X, y)
     row = X[y == 1][:1]
-    moved = model.transform(row)
+    found = model.explain(row)
+    moved = found.inputs
     unit = X.std(axis=0)
     rng = np.random.default_rng(0)
     directions = rng.standard_normal((4000, X.shape[1]))
     directions += 3 * (moved[0] - row[0]) / unit  # most of them that way
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    shorter = row + 0.97 * model.distances_[0] * unit * directions
+    shorter = row + 0.97 * found.distances[0] * unit * directions
     inside = np.clip(shorter, X.min(axis=0), X.max(axis=0))
     assert (model.predict_proba(inside)[:, 0] < 0.9).all()
 
@@ -117,9 +120,11 @@ def test_an_impossible_change_is_admitted():
     with pytest.warns(Warning, match="Certificate"):
         model.fit(X, y)
     row = X[:1]
-    np.testing.assert_array_equal(model.transform(row), row)
+    found = model.explain(row)
+    np.testing.assert_array_equal(found.inputs, row)
+    assert not found.success[0]
+    assert np.isinf(found.distances[0])
     assert not model.success_[0]
-    assert np.isinf(model.distances_[0])
 
 
 @pytest.mark.parametrize("norm", ["1", "2", "inf"])

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 from dfo import as_network
-from dfo.attack.network import BlackBox, Chain, Network
+from dfo.attack.layers import BlackBox, Chain, Network
 
 W1 = np.array([[1, -1, 0.5], [0.5, 2, -1]])
 W2 = np.array([[1, -1], [0.5, 0.25], [-2, 1]])

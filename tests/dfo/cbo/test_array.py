@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dfo import cbo_update, consensus_point
-from dfo.cbo._array import cbo_step
+from dfo.cbo.dynamics._array import cbo_step
 
 RNG = np.random.default_rng(0)
 X, XI = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 3))

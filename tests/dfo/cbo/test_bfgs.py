@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba import config
 
-from dfo.cbo import _kernels_bfgs as kb
-from dfo.cbo.polish import polish
+from dfo.cbo.local import _kernels_bfgs as kb
+from dfo.cbo.local.polish import polish
 from dfo.objective import Objective
 from dfo.testfunctions import get
 

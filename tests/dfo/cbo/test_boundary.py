@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dfo.cbo.boundary import apply_boundary
+from dfo.cbo.dynamics.boundary import apply_boundary
 
 LOWER, UPPER = np.array([0.0, -math.inf]), np.array([1.0, 5.0])
 X = np.array([[0.5, 1.0], [1.25, 6.0], [-0.25, -1e9], [40.0, 9.0]])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dfo import consensus_point
 from dfo._measure_consensus import laplace_gap
-from dfo.cbo.consensus import (
+from dfo.cbo.dynamics.consensus import (
     AlphaSchedule,
     adaptive_alpha,
     rank_weights,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba import config
 
-from dfo.cbo import _kernels_covariance as kc
-from dfo.cbo.covariance import CovarianceSearch, strategy
+from dfo.cbo.local import _kernels_covariance as kc
+from dfo.cbo.local.covariance import CovarianceSearch, strategy
 from dfo.objective import Objective
 from dfo.testfunctions import get
 

@@ -106,7 +106,7 @@ def test_all_forms_of_objectives():
     assert extra.fun == pytest.approx(5.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"polish": None}, {"polish": "compass"}])
+@pytest.mark.parametrize("options", [{}, {"polish": None}, {"polish": "cdsm"}])
 def test_the_same_seed_gives_the_same_bits_for_any_workers(options):
     runs = [
         solve(vectorized=False, workers=workers, maxfev=200, **options)
@@ -260,7 +260,7 @@ def test_values_that_are_missing_or_infinite():
 
 
 def test_discontinuous_and_flat_functions():
-    res = solve(lambda x: float(np.floor(np.abs(x)).sum()), polish="compass")
+    res = solve(lambda x: float(np.floor(np.abs(x)).sum()), polish="cdsm")
     assert res.fun == 0
     assert res.success
     flat = solve(lambda x: 3.0, vectorized=False, maxfev=500)

@@ -7,7 +7,7 @@ import pytest
 
 import farkas
 from dfo import consensus_point, minimize_polarized_cbo
-from dfo.cbo.polarized import KERNELS, polarized_consensus
+from dfo.cbo.relatives.polarized import KERNELS, polarized_consensus
 from dfo.testfunctions import get
 
 RNG = np.random.default_rng(0)
@@ -74,7 +74,9 @@ def test_two_bowls_are_both_found():
 
 def test_four_minima_of_himmelblau():
     f = get("himmelblau")
-    res = minimize_polarized_cbo(f.fun, f.bounds, kappa=0.5, random_state=0)
+    res = minimize_polarized_cbo(
+        f.fun, f.bounds, n_particles=400, kappa=0.5, random_state=0
+    )
     expected = [[3.0, 2.0], [-2.805, 3.131], [-3.779, -3.283], [3.584, -1.848]]
     assert len(res.minimizers) == 4
     for point in expected:

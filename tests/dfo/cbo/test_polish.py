@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, rosen, rosen_der
 
-from dfo.cbo.polish import polish
+from dfo.cbo.local.polish import polish
 from dfo.objective import Objective
 from dfo.testfunctions import get
 
@@ -28,7 +28,7 @@ def test_lbfgs_finds_the_minimum(options):
     assert nfev <= 500 * 4
 
 
-@pytest.mark.parametrize("method", ["L-BFGS-B", "compass"])
+@pytest.mark.parametrize("method", ["L-BFGS-B", "cdsm"])
 @pytest.mark.parametrize("budget", [1, 3, 4, 5, 37])
 def test_budgets_are_exact(method, budget):
     x, f, nfev = polished(method, budget=budget)
@@ -53,8 +53,10 @@ def test_targets_and_constraints():
     x, f, nfev = polished(ftarget=10.0)
     assert f <= 10
     assert nfev < 100
-    x, f, _ = polished(feasible=lambda x: x[0] <= 0.5)
-    assert x[0] <= 0.5
+    for method in ("L-BFGS-B", "cdsm"):
+        x, f, _ = polished(method, feasible=lambda x: x[0] <= 0.5)
+        assert x[0] <= 0.5
+    assert f < rosen(START)
 
 
 def test_missing_values_do_not_stop_it():
@@ -80,3 +82,19 @@ def test_hops_leave_a_local_minimum_of_a_sum():
         assert objective.nfev <= 2000
         if generator is None:
             assert value > 5
+
+
+def test_direct_search_descends_where_gradients_do_not_help():
+    def kink(x):
+        return abs(x[0] - 0.3) + 3 * abs(x[1] + 0.1) + abs(x[0] + x[2])
+
+    x, f, nfev = polished("cdsm", fun=kink)
+    assert x == pytest.approx([0.3, -0.1, -0.3], abs=1e-5)
+    assert nfev <= 2000
+
+    def holes(x):
+        return math.nan if x[0] > 0.2 else rosen(x)
+
+    x, f, _ = polished("cdsm", fun=holes)
+    assert x[0] <= 0.2
+    assert f < rosen(START)

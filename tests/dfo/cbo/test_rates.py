@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dfo import consensus_point
-from dfo.cbo.rates import decay_rate, laplace_principle
+from dfo.cbo.dynamics.rates import decay_rate, laplace_principle
 
 
 def test_the_bound_holds_on_a_bowl():

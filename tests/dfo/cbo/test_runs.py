@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dfo import minimize_cbo
-from dfo.cbo.covariance import CovarianceSearch
+from dfo.cbo.local.covariance import CovarianceSearch
 from dfo.cbo.runs import kind_of
 from dfo.cbo.search import Search
 from dfo.testfunctions import get

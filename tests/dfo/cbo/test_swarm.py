@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dfo import CBO, consensus_point
-from dfo.cbo.consensus import AlphaSchedule
-from dfo.cbo.population import INITS
+from dfo.cbo.dynamics.consensus import AlphaSchedule
+from dfo.cbo.dynamics.population import INITS
 from dfo.objective import Objective
 from dfo.testfunctions import get
 

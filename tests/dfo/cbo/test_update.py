@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dfo import cbo_update, consensus_point
-from dfo.cbo.update import heaviside, memory_update, project_onto_ball
+from dfo.cbo.dynamics.update import heaviside, memory_update, project_onto_ball
 
 X4 = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
 F4 = np.array([1.0, 2.0, 0.5, 4.0])

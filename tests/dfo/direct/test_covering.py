@@ -6,7 +6,7 @@ from scipy.spatial.distance import cdist
 
 import dfo.direct.covering as covering
 from dfo import minimize_cdsm
-from dfo.direct.covering import Cloud, ball, covering_point
+from dfo.direct.covering import Cloud, HaltonBall, ball, farthest_move
 from dfo.direct.report import covering_radius
 from tests.dfo.direct.test_directions import space_of
 
@@ -41,16 +41,41 @@ def test_the_cloud_finds_nearest_points(monkeypatch):
 
 @pytest.mark.parametrize("how", ["farthest", "random", "halton"])
 def test_points_lie_in_the_ball_and_the_box(how):
-    space = space_of([0.0, 0.0], [-0.5, -9.0], [9.0, 9.0])
-    rng, cloud = np.random.default_rng(0), Cloud()
-    W = np.zeros((1, 2))
-    for number in range(50):
-        x = covering_point(space, np.zeros(2), 2.0, W, cloud, how, rng, number)
-        assert np.linalg.norm(x) <= 2.0 + 1e-12
-        assert x[0] >= -0.5
-        W = np.vstack([W, space.coordinates(x)])
-    if how == "farthest":  # 50 points fill the half ball better than chance would
-        assert cdist(W, W)[np.triu_indices(51, 1)].min() > 0.05
+    res = minimize_cdsm(
+        lambda x: 0.0,  # nothing is better: all points are around x0
+        [0.0, 0.0],
+        bounds=[(-0.5, 9.0), (-9.0, 9.0)],
+        initial_radius=1.0,
+        covering=how,
+        covering_radius=2.0,
+        maxiter=50,
+        xtol=1e-15,
+        random_state=0,
+    )
+    log = res.evaluations
+    W = log["X"][log["label"] == "covering"]
+    assert len(W) > 40
+    assert np.linalg.norm(W, axis=1).max() <= 2.0 + 1e-12
+    assert W[:, 0].min() >= -0.5
+    if how == "farthest":  # they fill the ball better than chance would
+        assert cdist(W, W)[np.triu_indices(len(W), 1)].min() > 0.05
+
+
+def test_the_sequence_can_be_entered_anywhere():
+    whole, late = HaltonBall(3), HaltonBall(3)
+    points = [whole.point(2.0, i) for i in range(7)]
+    np.testing.assert_array_equal(late.point(2.0, 6), points[6])
+    np.testing.assert_array_equal(late.point(2.0, 2), points[2])
+    assert np.isfinite(HaltonBall(1).point(1.0, 0)).all()  # its number is 1/2
+
+
+def test_the_farther_candidate_is_taken():
+    space = space_of([0.0, 0.0], [-9.0, -9.0], [9.0, 9.0])
+    moves = np.array([[0.5, 0.0], [0.0, -1.0]])
+    W = np.array([[0.0, 0.0], [0.0, -0.8]])
+    np.testing.assert_array_equal(
+        farthest_move(space, np.zeros(2), moves, W, Cloud()), moves[0]
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -65,16 +90,19 @@ def test_covering_leaves_the_kink_of_dennis_and_woods(seed):
     }
     stuck = minimize_cdsm(dennis_woods, [2.1, 2.1], covering=None, **options)
     assert stuck.fun == pytest.approx(1.01, abs=1e-9)
-    free = minimize_cdsm(dennis_woods, [2.1, 2.1], covering="halton", **options)
-    assert free.fun <= 1.005
-    assert minimize_cdsm(dennis_woods, [2.1, 2.1], **options).fun < 1.0075
+    for points in ("halton", "farthest"):
+        for start in (2.1, 2.1 + 0.1 * seed):
+            free = minimize_cdsm(
+                dennis_woods, [start, start], covering=points, **options
+            )
+            assert free.fun <= 1.005
 
 
 def test_a_hole_in_a_plateau_is_found():
     """A discontinuous function whose minimum no poll of small radius sees."""
 
     def step(x):
-        return 0.0 if np.all(np.abs(x - 0.4) < 0.05) else 1.0 + float(x @ x > 0.01)
+        return 0.0 if np.all(np.abs(x - 0.3) < 0.05) else 1.0 + float(x @ x > 0.01)
 
     res = minimize_cdsm(
         step,

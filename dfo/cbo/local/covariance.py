@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo.cbo import _kernels as k
-from dfo.cbo import _kernels_covariance as kc
+from dfo.cbo.dynamics import _kernels as k
+from dfo.cbo.local import _kernels_covariance as kc
 from dfo.objective import Objective
 
 Array = NDArray[np.float64]

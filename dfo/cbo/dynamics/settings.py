@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dfo.cbo.boundary import BOUNDARIES
-from dfo.cbo.consensus import AlphaSchedule
-from dfo.cbo.update import NOISES
+from dfo.cbo.dynamics.boundary import BOUNDARIES
+from dfo.cbo.dynamics.consensus import AlphaSchedule
+from dfo.cbo.dynamics.update import NOISES
 from farkas.base import check_choice, check_number
 
 WEIGHTS = ("gibbs", "rank", "best")

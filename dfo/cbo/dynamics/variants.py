@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo.cbo import _kernels as k
-from dfo.cbo.update import (
+from dfo.cbo.dynamics import _kernels as k
+from dfo.cbo.dynamics.update import (
     cbo_update,
     heaviside,
     memory_update,
@@ -19,7 +19,7 @@ from dfo.cbo.update import (
 )
 
 if TYPE_CHECKING:
-    from dfo.cbo.swarm import CBO
+    from dfo.cbo.dynamics.swarm import CBO
     from dfo.objective import Objective
 
 Array = NDArray[np.float64]
@@ -71,7 +71,7 @@ class Variant:
             if len(self.queue) < size:
                 self.queue = self.order.permutation(swarm.n_particles)
             self.ids, self.queue = self.queue[:size], self.queue[size:]
-        X = swarm.X[self.ids]
+        X: Array = swarm.X[self.ids]  # a copy
         if swarm.settings.boundary == "penalty":
             return np.clip(X, swarm.lower, swarm.upper)
         return X

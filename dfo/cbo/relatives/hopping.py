@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from dfo import poll
-from dfo.cbo.consensus import consensus_point
+from dfo.cbo.dynamics.consensus import consensus_point
 from dfo.objective import Objective
 from farkas.base import check_number
 from farkas.history import Recorder

@@ -2,6 +2,8 @@
 
 For every batch of rows, the particles are dealt into batches; all particles move
 towards the consensus of each (Carrillo, Jin, Li, Zhu, arXiv:1909.09249, algorithm 2.1).
+They live in the coordinates of centred columns. With others most random units look the
+same way from all rows: they are linear or dead, and noise hardly changes that.
 Afterwards the best network is refined by polls along random directions of the full
 training loss, until no step along them helps.
 """
@@ -16,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from dfo._measure_network import Network, forward, losses
+from dfo._measure_network import Network, forward, layers, losses
 from dfo._measure_training import RESOLUTION
-from dfo.cbo import _kernels as k
-from dfo.cbo.consensus import consensus_point
-from dfo.cbo.refine import random_directions, refine
+from dfo.cbo.dynamics import _kernels as k
+from dfo.cbo.dynamics.consensus import consensus_point
+from dfo.cbo.network.refine import random_directions, refine
 from farkas.history import Recorder
 from farkas.parallel import pmap
 from farkas.result import make_result
@@ -30,7 +32,7 @@ Array = NDArray[np.float64]
 
 # Polls that a refinement may take: kinks of small networks need hundreds, large ones
 # get what takes some seconds, and no fit spends much more on it than on its epochs.
-POLLS, POLL_WORK, POLLS_PER_EPOCH = 2000, 1e10, 30
+POLLS, POLL_WORK, POLLS_PER_EPOCH = 2000, 1e10, 60
 CHUNK = 10  # particles that are evaluated at once on the whole training set
 REDUCTION_SPEED = 0.2  # of the number of particles, as in arXiv:2111.08136
 STAGNATION = 1e-5  # movement of the consensus below which noise is added
@@ -79,8 +81,8 @@ class Trainer:
         Parameters.
     seed : SeedSequence
         Determines everything random.
-    population : ndarray of shape (N, D), optional
-        Particles to go on with.
+    center : ndarray of shape (d,)
+        Mean of the columns. Particles are parameters for ``X - center``.
     """
 
     def __init__(
@@ -89,16 +91,15 @@ class Trainer:
         loss: Any,
         settings: TrainingSettings,
         seed: np.random.SeedSequence,
-        population: Array | None = None,
+        center: Array,
     ) -> None:
         self.network, self.loss, self.settings = network, loss, settings
+        self.center = center
         self.noise = seed.generate_state(12, np.uint64).reshape(3, 4)
         self.rng = np.random.default_rng(seed.spawn(1)[0])
         self.sigma, self.alpha, self.epoch = settings.sigma, settings.consensus_alpha, 0
-        if population is None:
-            shape = (settings.n_particles, network.n_parameters)
-            population = settings.init_scale * self.rng.standard_normal(shape)
-        self.X = population.copy()
+        shape = (settings.n_particles, network.n_parameters)
+        self.X = settings.init_scale * self.rng.standard_normal(shape)
         self.Y, self._old = self.X.copy(), self.X.copy()
         self.c = self.X.mean(axis=0)
         self._free = np.full(self.X.shape[1], math.inf)
@@ -170,6 +171,13 @@ class Trainer:
             kept = np.sort(self.rng.choice(len(self.X), wanted, replace=False))
             self.X, self.Y, self._old = self.X[kept], self.Y[kept], self._old[kept]
 
+    def uncentred(self, theta: Array) -> Array:
+        """Return the parameters of the same networks (P, D) for columns as they are."""
+        theta = theta.copy()
+        W, b = layers(self.network, theta)[0]
+        b -= self.center @ W
+        return theta
+
     def full_loss(self, theta: Array, X: Array, targets: NDArray[Any]) -> Array:
         """Return the loss on all rows, of several networks."""
         s, chunks = self.settings, range(0, len(theta), CHUNK)
@@ -181,7 +189,7 @@ class Trainer:
         return np.concatenate(pmap(chunk, chunks, n_jobs=s.n_jobs))
 
     def best(self, X: Array, targets: NDArray[Any]) -> tuple[Array, float]:
-        """Return the best among particles, consensus and mean, on all rows."""
+        """Return the best among particles, consensus and mean, on all centred rows."""
         candidates = np.vstack([self.X, self.c, self.X.mean(axis=0)])
         values = self.full_loss(candidates, X, targets)
         i = int(np.argmin(np.where(np.isnan(values), math.inf, values)))
@@ -213,12 +221,13 @@ def train_network(
     s = trainer.settings
     begun = time.perf_counter()
     rng = np.random.default_rng(seed)
-    A, a, B, b = X, targets, X, targets
+    centred = X - trainer.center
+    A, a, B, b = centred, targets, centred, targets
     if s.early_stopping:
         held = max(1, int(s.validation_fraction * len(X)))
         order = rng.permutation(len(X))
-        A, a = X[order[held:]], targets[order[held:]]
-        B, b = X[order[:held]], targets[order[:held]]
+        A, a = A[order[held:]], targets[order[held:]]
+        B, b = B[order[:held]], targets[order[:held]]
     recorder = Recorder(verbose=s.verbose, name=s.name)
     curve: list[float] = []
     lowest, idle = math.inf, 0
@@ -226,7 +235,7 @@ def train_network(
     incumbent, best_loss = trainer.c.copy(), math.inf
     for epoch in range(1, s.max_iter + 1):
         trainer.run_epoch(A, a, len(X))
-        seen = float(trainer.full_loss(trainer.c[None], X, targets)[0])
+        seen = float(trainer.full_loss(trainer.c[None], centred, targets)[0])
         curve.append(seen)
         recorder.record(epoch, objective=seen)
         if seen < best_loss:
@@ -238,15 +247,17 @@ def train_network(
             if idle >= s.n_iter_no_change:
                 status = Status.STALLED
                 break
-        if _told(s, incumbent, best_loss, epoch):
+        if _told(trainer, incumbent, best_loss, epoch):
             status = Status.CALLBACK
             break
         if time.perf_counter() - begun >= s.max_time:
             status = Status.MAX_TIME
             break
-    theta, value = trainer.best(X, targets)
+    theta, value = trainer.best(centred, targets)
     if best_loss < value:  # a consensus of an earlier epoch
-        theta, value = incumbent, best_loss
+        theta = incumbent
+    theta = trainer.uncentred(theta[None])[0]
+    value = float(trainer.full_loss(theta[None], X, targets)[0])
     Q = random_directions(len(theta), rng)
     limit = s.max_time - (time.perf_counter() - begun)
     polls = min(POLLS, POLLS_PER_EPOCH * len(curve))
@@ -282,11 +293,13 @@ def _spread(X: Array) -> float:
     return float(np.linalg.norm(X.var(axis=0)))
 
 
-def _told(s: TrainingSettings, theta: Array, value: float, epoch: int) -> bool:
-    if s.callback is None:
+def _told(trainer: Trainer, theta: Array, value: float, epoch: int) -> bool:
+    callback = trainer.settings.callback
+    if callback is None:
         return False
+    x = trainer.uncentred(theta[None])[0]
     try:
-        s.callback(intermediate_result=OptimizeResult(x=theta, fun=value, nit=epoch))
+        callback(intermediate_result=OptimizeResult(x=x, fun=value, nit=epoch))
     except StopIteration:
         return True
     return False

@@ -1,17 +1,18 @@
-"""Neural network regressor trained by consensus."""
+"""Neural network classifier trained by consensus."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
+from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from dfo._measure_network import VALUE_LOSSES
+from dfo._measure_network import CLASS_LOSSES
 from dfo._measure_training import encode
-from dfo.cbo.mlp import CBOMLP
+from dfo.cbo.network.mlp import CBOMLP
 from farkas.base import certified_fit
 
 Array = NDArray[np.float64]
@@ -19,11 +20,12 @@ Array = NDArray[np.float64]
 _SIGMA = math.sqrt(0.4)
 
 
-class CBORegressor(RegressorMixin, CBOMLP):
-    """Neural network regressor trained without gradients.
+class CBOClassifier(ClassifierMixin, CBOMLP):
+    """Neural network classifier trained without gradients.
 
-    See :class:`CBOClassifier`. Any nonnegative loss will do, also one that is not
-    differentiable. Standardise the columns of X and the targets.
+    A population of networks is drawn to its weighted mean on random batches of rows.
+    Losses and activations need no derivative: the share of errors can be minimised
+    itself. On smooth losses a gradient method is better, and faster.
 
     Parameters
     ----------
@@ -31,11 +33,11 @@ class CBORegressor(RegressorMixin, CBOMLP):
         Units of the hidden layers; () is a single dense layer.
     activation : {"relu", "tanh", "logistic", "identity", "step"}, default="relu"
         Of every layer. ``"step"`` has no useful gradient, and needs none here.
-    batch_norm : bool, default=False
-        Normalise every layer but the last by the batch in training, and by
+    batch_norm : bool, default=True
+        Normalise every layer by the batch in training, and by
         the training set in ``predict``.
-    loss : {"squared", "absolute", "huber"} or callable, default="squared"
-        A callable maps outputs (m, outputs) and targets to nonnegative losses.
+    loss : {"log_loss", "zero_one"}, default="log_loss"
+        Cross-entropy divided by the number of classes, or the share of errors.
     n_particles : int, default=100
         Number of networks in the population.
     particle_batch : int, default=10
@@ -85,7 +87,7 @@ class CBORegressor(RegressorMixin, CBOMLP):
     Attributes
     ----------
     coefs_ : list of ndarray of shape (inputs, outputs)
-        Weights of the layers as in ``MLPRegressor``.
+        Weights of the layers as in ``MLPClassifier``.
     intercepts_ : list of ndarray of shape (outputs,)
         Biases.
     batch_mean_ : list of ndarray of shape (outputs,)
@@ -113,6 +115,8 @@ class CBORegressor(RegressorMixin, CBOMLP):
         Why training stopped.
     message_ : str
         The same as a sentence.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -120,32 +124,33 @@ class CBORegressor(RegressorMixin, CBOMLP):
 
     See Also
     --------
-    CBOClassifier : The same for class labels.
+    CBORegressor : The same for real targets.
 
     References
     ----------
-    Carrillo, Jin, Li, Zhu, arXiv:1909.09249.
+    Carrillo, Jin, Li, Zhu, arXiv:1909.09249; Riedl, arXiv:2211.12184.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from dfo import CBORegressor
-    >>> x = np.linspace(-1, 1, 40)[:, None]
-    >>> model = CBORegressor((8,), loss="absolute", max_iter=30, random_state=0)
-    >>> bool(model.fit(x, abs(x).ravel()).score(x, abs(x).ravel()) > 0.9)
-    True
+    >>> from sklearn.datasets import load_iris
+    >>> import farkas
+    >>> from dfo import CBOClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = CBOClassifier(max_iter=20, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9), bool(farkas.verify(model, X, y))
+    (True, True)
     """
 
-    _losses = VALUE_LOSSES
-    _classifier = False
+    _losses = CLASS_LOSSES
+    _classifier = True
 
     def __init__(
         self,
         hidden_layer_sizes: Any = (),
         *,
         activation: str = "relu",
-        batch_norm: bool = False,
-        loss: str | Callable[..., Any] = "squared",
+        batch_norm: bool = True,
+        loss: str = "log_loss",
         n_particles: int = 100,
         particle_batch: int = 10,
         batch_size: int = 60,
@@ -201,68 +206,85 @@ class CBORegressor(RegressorMixin, CBOMLP):
         self.random_state = random_state
 
     @certified_fit
-    def fit(self, X: ArrayLike, y: ArrayLike) -> "CBORegressor":
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "CBOClassifier":
         """Train the network.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Training data.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+        y : array-like of shape (n_samples,)
+            Class labels.
 
         Returns
         -------
-        self : CBORegressor
+        self : CBOClassifier
             The fitted estimator.
 
         Raises
         ------
         ValueError
-            If a parameter or the data are out of range.
+            If a parameter or the data are out of range, or there is one class only.
         """
         settings = self._check_parameters()
-        X, values = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
-        )
-        targets, outputs = encode(values, False)
-        self._column = targets.ndim == 1
-        self._train(X, y, targets, outputs, settings, go_on=bool(self.warm_start))
+        X, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            raise ValueError(
+                f"y holds one class, {classes[0]!r}; a classifier needs at least 2 "
+                "classes."
+            )
+        same = np.array_equal(getattr(self, "classes_", None), classes)
+        self.classes_ = classes
+        index = encode(labels, True)[0]
+        go_on = bool(self.warm_start) and same
+        self._train(X, y, index, len(classes), settings, go_on=go_on)
         return self
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> "CBORegressor":
-        """Go on for one epoch over these rows.
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
+    ) -> "CBOClassifier":
+        """Go on for one epoch over these rows, which must hold all classes.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        classes : array-like of shape (n_classes,), optional
+            All labels; needed at the first call only, and checked against `y`.
 
         Returns
         -------
-        self : CBORegressor
+        self : CBOClassifier
             The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a class is missing from `y`.
         """
         settings = self._check_parameters()
         first = not hasattr(self, "_trainer")
-        X, values = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            multi_output=True,
-            y_numeric=True,
-            reset=first,
-        )
-        targets, outputs = encode(values, False)
-        self._column = targets.ndim == 1
-        self._train_epoch(X, y, targets, outputs, settings)
+        X, labels = validate_data(self, X, y, dtype=np.float64, reset=first)
+        check_classification_targets(labels)
+        known = np.unique(labels if classes is None else np.asarray(classes))
+        if not first:
+            known = self.classes_
+        if not np.array_equal(np.unique(labels), known):
+            raise ValueError(
+                f"y holds the classes {np.unique(labels)!r}, not {known!r}; each call "
+                "of partial_fit needs rows of every class."
+            )
+        self.classes_ = known
+        index = encode(labels, True)[0]
+        self._train_epoch(X, y, index, len(known), settings)
         return self
 
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the predicted targets.
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return the logits.
 
         Parameters
         ----------
@@ -271,12 +293,42 @@ class CBORegressor(RegressorMixin, CBOMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes, the difference of their logits.
         """
         output = self._output(X)
-        return output.ravel() if self._column else output
+        return output[:, 1] - output[:, 0] if output.shape[1] == 2 else output
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most likely class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
+        index = self._output(X).argmax(axis=1)
+        return self.classes_[index]
+
+    @available_if(lambda self: self.loss == "log_loss")
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Return class probabilities; only with ``loss="log_loss"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows sum to one.
+        """
+        output = self._output(X)
+        e = np.exp(output - output.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)

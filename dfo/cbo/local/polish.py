@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfo.cbo import _kernels as k
-from dfo.cbo import _kernels_bfgs as kb
+from dfo.cbo.dynamics import _kernels as k
+from dfo.cbo.local import _kernels_bfgs as kb
 from dfo.objective import Objective
-from dfo.poll import compass_search
 
 Array = NDArray[np.float64]
 
-POLISHES = ("BFGS", "L-BFGS-B", "compass", None)
+POLISHES = ("BFGS", "L-BFGS-B", "cdsm", None)
 # Evaluations of one polish, in units of d + 1: what a gradient by differences costs.
 GRADIENTS = 500
 FTOL, GTOL = 1e-15, 1e-12
 # Relative step of forward differences: the square root of the machine precision.
 DIFFERENCE = math.sqrt(float(np.finfo(np.float64).eps))
+# First radius of a direct search, in units of the box: the size of a scouted basin.
+DIRECT_RADIUS = 1e-2
 # Jumps of each coordinate in one round of hops, and the decades of the box they span.
 HOPS, DECADES = 20, 2.0
 # What a missing value counts as: SciPy's line search cannot compare with NaN.
@@ -43,7 +44,7 @@ def polish(
 
     Parameters
     ----------
-    method : {"BFGS", "L-BFGS-B", "compass"} or callable
+    method : {"BFGS", "L-BFGS-B", "cdsm"} or callable
         The method; a callable has the signature of :func:`scipy.optimize.minimize`.
     objective : Objective
         The black box.
@@ -62,7 +63,8 @@ def polish(
         Whether a point satisfies the general constraints; others are never returned.
 
     rng : Generator, optional
-        Of hops along single coordinates between local searches; None hops not.
+        Of the directions of ``"cdsm"``, and of hops along single coordinates between
+        other searches; None hops not.
 
     Returns
     -------
@@ -75,8 +77,8 @@ def polish(
     budget = min(budget, GRADIENTS * (d + 1))
     best = _Best(objective, budget, ftarget, feasible)
     try:
-        if method == "compass":
-            compass_search(best.point, x0, bounds=(lower, upper), maxfev=budget)
+        if method == "cdsm":
+            _direct_search(best, x0, lower, upper, rng)
         elif callable(method):
             method(best.point, x0.copy(), bounds=_pairs(lower, upper))
         else:
@@ -142,12 +144,43 @@ def evaluate(objective: Objective, X: Array) -> Array:
     return values
 
 
+def _direct_search(
+    best: _Best,
+    x0: Array,
+    lower: Array,
+    upper: Array,
+    rng: np.random.Generator | None,
+) -> None:
+    """Covering direct search, where infeasible points have no value."""
+    from dfo.direct.minimize import minimize_cdsm
+
+    def barrier(x: Array) -> float:
+        allowed = best.feasible is None or best.feasible(x)
+        return best.point(x) if allowed else math.inf
+
+    if best.left > 0:
+        minimize_cdsm(
+            barrier,
+            x0,
+            bounds=_pairs(lower, upper),
+            initial_radius=DIRECT_RADIUS * _width(lower, upper, x0),
+            maxfev=best.left,
+            ftarget=best.ftarget if math.isfinite(best.ftarget) else None,
+            certify=False,
+            random_state=0 if rng is None else rng,
+        )
+
+
+def _width(lower: Array, upper: Array, x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        width = upper - lower
+    return np.where(np.isfinite(width), width, np.maximum(1.0, np.abs(x)))
+
+
 def _bfgs(best: _Best, x0: Array, lower: Array, upper: Array, jac: Any) -> None:
     """BFGS by reverse communication; in one kernel call where Numba compiled `fun`."""
     d = len(x0)
-    with np.errstate(over="ignore"):
-        width = upper - lower
-    scale = np.where(np.isfinite(width), width, np.maximum(1.0, np.abs(x0)))
+    scale = _width(lower, upper, x0)
     vectors = [x0.copy(), *(np.zeros(d) for _ in range(5))]
     state = (*vectors, np.zeros((d, d)), lower, upper, scale)
     points, values = np.empty((2 * d, d)), np.empty(2 * d)

@@ -1,4 +1,4 @@
-"""One step in array-API code: NumPy, CuPy or any other namespace, for given noise."""
+"""The step in array-API code: NumPy, CuPy or any other namespace, for given noise."""
 
 import math
 from typing import Any
@@ -6,6 +6,63 @@ from typing import Any
 import numpy as np
 
 from farkas.backend import get_namespace, to_device
+
+
+def weighted_mean(xp: Any, X: Any, w: Any) -> Any:
+    """Return the consensus point (d,) of rows (N, d) with weights (N,)."""
+    return xp.sum(w[:, None] * X, axis=0)
+
+
+def spread(xp: Any, X: Any, c: Any) -> tuple[Any, Any]:
+    """Return the largest offset of each coordinate, and the sum of all squares."""
+    D = X - c
+    return xp.max(xp.abs(D), axis=0), xp.sum(D * D)
+
+
+def moved(
+    xp: Any,
+    X: Any,
+    c: Any,
+    xi: Any,
+    *,
+    drift: float,
+    noise: float,
+    isotropic: bool,
+    truncation: float = math.inf,
+    exact: bool = False,
+    after_drift: bool = False,
+) -> Any:
+    """Return the particles after a step, as the kernel does.
+
+    Parameters
+    ----------
+    xp : module
+        Namespace of the arrays.
+    X, c, xi : array
+        Particles (N, d), consensus point (d,) and normal numbers (N, d).
+    drift, noise : float
+        ``lam dt`` and ``sigma sqrt(dt)``.
+    isotropic, exact, after_drift : bool
+        As in :func:`dfo.cbo_update`.
+    truncation : float, default=inf
+        Largest distance that the noise sees.
+
+    Returns
+    -------
+    array of shape (N, d)
+    """
+    D = X - c
+    if exact:
+        return c + D * xp.exp(noise * xi - (drift + 0.5 * noise * noise))
+    if isotropic:
+        size = xp.sqrt(xp.sum(D * D, axis=1, keepdims=True))
+    else:
+        size = xp.abs(D)
+    if after_drift:
+        size = abs(1.0 - drift) * size
+    if truncation < math.inf:
+        size = xp.minimum(size, xp.full_like(size, truncation))
+    return X - drift * D + noise * size * xi
 
 
 def cbo_step(
@@ -76,13 +133,10 @@ def cbo_step(
     w = xp.exp(-alpha * gap) if alpha > 0 else xp.astype(usable, f.dtype)
     # Without any usable value all weights are zero, and the plain mean is taken.
     w = w + xp.astype(xp.sum(w) == 0, f.dtype)
-    w = w / xp.sum(w)
-    c = xp.sum(w[:, None] * X, axis=0)
-    D = X - c
-    if noise == "isotropic":
-        size = xp.sqrt(xp.sum(D * D, axis=1, keepdims=True))
-    else:
-        size = xp.abs(D)
-    if truncation is not None:
-        size = xp.minimum(size, xp.full_like(size, truncation))
-    return X - lam * dt * D + sigma * math.sqrt(dt) * size * xi, c
+    c = weighted_mean(xp, X, w / xp.sum(w))
+    X = moved(
+        xp, X, c, xi, drift=lam * dt, noise=sigma * math.sqrt(dt),
+        isotropic=noise == "isotropic",
+        truncation=math.inf if truncation is None else truncation,
+    )  # fmt: skip
+    return X, c

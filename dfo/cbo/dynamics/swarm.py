@@ -7,22 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dfo.bounds import into_box, parse_bounds
-from dfo.cbo import _kernels as k
-from dfo.cbo.population import initial_population
-from dfo.cbo.settings import Settings, settings_from
-from dfo.cbo.variants import Variant
+from dfo.cbo.dynamics import _kernels as k
+from dfo.cbo.dynamics.device import DeviceStep, check_settings, place
+from dfo.cbo.dynamics.parameters import first_state, kernel_parameters
+from dfo.cbo.dynamics.population import initial_population
+from dfo.cbo.dynamics.settings import settings_from
+from dfo.cbo.dynamics.variants import Variant
 from dfo.objective import Objective
+from farkas.backend import asnumpy
 from farkas.parallel import RandomSource, seed_sequence
 
 Array = NDArray[np.float64]
 
-_BOUNDARY_CODES = {
-    "resample": k.RESAMPLE,
-    "reflect": k.REFLECT,
-    "clip": k.CLIP,
-    "penalty": k.FREE,
-    None: k.FREE,
-}
 REASONS = {
     k.TARGET: "target",
     k.COLLAPSED: "xtol",
@@ -52,6 +48,9 @@ class CBO:
         Determines every later number.
     project : callable, optional
         Maps rows (N, d) to feasible rows, after every step.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the particles live; ``"auto"`` is where `x0` does. On another device
+        :meth:`ask` returns its arrays.
     **options
         Parameters of the dynamics of :func:`minimize_cbo`: ``n_particles``, ``lam``,
         ``sigma``, ``dt``, ``noise``, ``alpha`` and so on.
@@ -87,9 +86,11 @@ class CBO:
         x0_scale: Any = None,
         random_state: RandomSource = None,
         project: Any = None,
+        device: str = "auto",
         **options: Any,
     ) -> None:
         self.settings = settings_from(options)
+        self.where, x0 = place(x0, device)
         dimension = int(bounds) if isinstance(bounds, int | np.integer) else None
         if dimension is None and x0 is not None:
             dimension = np.shape(x0)[-1] if np.ndim(x0) else 1
@@ -135,31 +136,16 @@ class CBO:
         self.lower, self.upper = lower.copy(), upper.copy()
         self.scale = _unit(lower, upper, self.X)
         self.trace = np.zeros(_TRACE)
-        self._fill_parameters()
-        self.variant = Variant(self, children[1]) if self._needs_variant() else None
+        self.sigma = settings.sigma_for(d)
+        self.P, self.Q = kernel_parameters(settings, d, N)
+        self.S, self.K = first_state(self.P)
+        self.variant: Variant | DeviceStep | None = None
+        if self.where is not None:
+            check_settings(settings, {"project": self.project is not None})
+            self.variant = DeviceStep(self, self.where)
+        elif self._needs_variant():
+            self.variant = Variant(self, children[1])
         self._reason = k.GO_ON
-        self._asked: Array | None = None
-
-    def _fill_parameters(self) -> None:
-        s, root = self.settings, math.sqrt(self.settings.dt)
-        self.sigma = s.sigma_for(self.dimension)
-        P = self.P = np.zeros(13)
-        P[k.DRIFT], P[k.NOISE_START] = s.lam * s.dt, self.sigma * root
-        P[k.COOLING], P[k.COOLING_FLOOR] = s.cooling, s.cooling_floor
-        P[k.TRUNCATION], P[k.DELTA] = s.truncated_at[0], s.delta * root
-        P[k.XTOL], P[k.FTOL] = s.xtol, s.ftol
-        P[k.ESS] = s.ess_for(self.n_particles)
-        P[k.FTARGET] = -math.inf
-        Q = self.Q = np.zeros(6, dtype=np.int64)
-        Q[k.WEIGHTS], P[k.ALPHA_START], P[k.ALPHA_FACTOR], P[k.ALPHA_MAX] = _weighting(
-            s
-        )
-        Q[k.ISOTROPIC], Q[k.EXACT] = s.noise == "isotropic", s.exact
-        Q[k.BOUNDARY], Q[k.PATIENCE] = _BOUNDARY_CODES[s.boundary], s.patience
-        Q[k.AFTER_DRIFT] = s.noise_after_drift
-        self.S, self.K = np.zeros(8), np.zeros(3, dtype=np.int64)
-        self.S[k.NOISE] = P[k.NOISE_START]
-        self.S[k.BEST] = self.S[k.REFERENCE] = math.inf
 
     def _needs_variant(self) -> bool:
         s = self.settings
@@ -182,6 +168,8 @@ class CBO:
     @property
     def population(self) -> Array:
         """Particles at the positions that were evaluated last, shape (N, d)."""
+        if isinstance(self.variant, DeviceStep):
+            self.variant.fetch(self)
         return self.Z.copy()
 
     @property
@@ -232,17 +220,15 @@ class CBO:
             return self.trace[:n].copy()
         return np.roll(self.trace, -(n % len(self.trace)))
 
-    def ask(self) -> Array:
+    def ask(self) -> Any:
         """Return the points to evaluate.
 
         Returns
         -------
-        ndarray of shape (m, d)
-            All particles, or those of the next batch.
+        array of shape (m, d)
+            All particles, or those of the next batch; an array of the device.
         """
-        points = self.X if self.variant is None else self.variant.ask(self)
-        self._asked = points.copy()
-        return points.copy()
+        return self.X.copy() if self.variant is None else self.variant.ask(self)
 
     def tell(self, X: ArrayLike, f: ArrayLike, violations: Any = None) -> None:
         """Take in values and move the particles.
@@ -285,10 +271,11 @@ class CBO:
     def _tell(
         self, X: Any, f: Any, violations: Any, objective: Objective | None
     ) -> None:
-        X = np.asarray(X, dtype=np.float64)
-        f = np.asarray(f, dtype=np.float64)
+        if self.where is None:
+            X = np.asarray(X, dtype=np.float64)
+        f = np.asarray(asnumpy(f), dtype=np.float64)
         d = self.dimension
-        if X.ndim != 2 or X.shape[1] != d or f.shape != (len(X),):
+        if X.ndim != 2 or X.shape[1] != d or f.shape != (X.shape[0],):
             raise ValueError(
                 f"X of shape {X.shape} and f of shape {f.shape} must be (m, {d}) and "
                 "(m,)."
@@ -305,8 +292,8 @@ class CBO:
                 self.S[k.BEST], self.best[:] = f[extra], X[extra]
         self._reason = int(k.step(*self._arrays()))
 
-    def _arrays(self) -> list[Any]:
-        return [getattr(self, name) for name in _STEP_ARRAYS]
+    def _arrays(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _STEP_ARRAYS)
 
     def advance(self, objective: Objective, steps: int, budget: int) -> None:
         """Take several steps at once where the objective allows it.
@@ -324,13 +311,13 @@ class CBO:
             k.compile_for_objectives()
             before = int(self.K[k.NFEV])
             self._reason = int(
-                k.advance(objective.fun, *self._arrays(), steps, before + budget)
+                k.advance(objective.fun, self._arrays(), steps, before + budget)
             )
             objective.nfev += int(self.K[k.NFEV]) - before
             return
         for _ in range(steps):
             X = self.ask()
-            if len(X) > budget:
+            if X.shape[0] > budget:
                 self._reason = k.BUDGET
                 return
             before = objective.nfev
@@ -355,7 +342,14 @@ class CBO:
         return {name: float(numbers.get(name, self.best_f))}
 
     def result(self) -> Any:
-        """Return what is known so far as an OptimizeResult without a certificate."""
+        """Return what is known so far.
+
+        Returns
+        -------
+        OptimizeResult
+            Without a certificate; with ``x, fun, nit, nfev, consensus, population,
+            population_fun`` and ``state``.
+        """
         from farkas.result import make_result
         from farkas.status import Status
 
@@ -379,8 +373,16 @@ class CBO:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return copies of all arrays that determine what follows."""
-        held = {name: getattr(self, name).copy() for name in _ARRAYS}
+        """Return everything that determines what follows.
+
+        Returns
+        -------
+        dict
+            Copies of arrays, by name, for :meth:`restore`.
+        """
+        if isinstance(self.variant, DeviceStep):
+            self.variant.fetch(self)
+        held: dict[str, Any] = {name: getattr(self, name).copy() for name in _ARRAYS}
         held["reason"] = self._reason
         if self.variant is not None:
             held |= {f"variant_{n}": v for n, v in self.variant.state().items()}
@@ -404,6 +406,8 @@ class CBO:
             self.variant.restore(
                 {n[len(prefix) :]: v for n, v in state.items() if n.startswith(prefix)}
             )
+        if isinstance(self.variant, DeviceStep):
+            self.variant.send(self)
 
 
 _TRACE = 4096  # variances that are kept for the empirical rate of decay
@@ -412,19 +416,6 @@ _STEP_ARRAYS = "X Z f gaps w c best lower upper scale trace rng P Q S K".split()
 
 def _jit() -> bool:
     return hasattr(k.advance, "compile")
-
-
-def _weighting(s: Settings) -> tuple[int, float, float, float]:
-    """Return the kernel's code of the weights, and start, factor and end of alpha."""
-    if s.weights == "rank":
-        return k.RANK, 1.0, 1.0, 1.0
-    if s.weights == "best" or s.alpha == math.inf:
-        return k.BEST_ONLY, 1.0, 1.0, 1.0
-    if isinstance(s.alpha, str):
-        return k.ADAPTIVE, 1.0, 1.0, 1.0
-    if isinstance(s.alpha, int | float | np.number):
-        return k.GIBBS, float(s.alpha), 1.0, float(s.alpha)
-    return k.GIBBS, s.alpha.start, s.alpha.factor, s.alpha.maximum
 
 
 def _unit(lower: Array, upper: Array, X: Array) -> Array:

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dfo._measure_network import ACTIVATIONS, Network, forward, layers
-from dfo.cbo.training import (
+from dfo.cbo.network.training import (
     Trainer,
     TrainingSettings,
     statistics_of,
@@ -94,7 +94,8 @@ class CBOMLP(CertifiedMixin, BaseEstimator):
         if trainer is not None and trainer.network == network:
             trainer.settings, trainer.loss = settings, self.loss
         else:
-            trainer = Trainer(network, self.loss, settings, seed.spawn(1)[0])
+            center = X.mean(axis=0)
+            trainer = Trainer(network, self.loss, settings, seed.spawn(1)[0], center)
         self._network = network
         callback = self._solver_callback(
             X,
@@ -108,7 +109,8 @@ class CBOMLP(CertifiedMixin, BaseEstimator):
         for name, value in self._attributes(found.x, X).items():
             setattr(self, name, value)
         self._trainer = trainer
-        self.population_, self.consensus_ = trainer.X, trainer.c
+        self.population_ = trainer.uncentred(trainer.X)
+        self.consensus_ = trainer.uncentred(trainer.c[None])[0]
         earlier = getattr(self, "loss_curve_", []) if go_on else []
         self.loss_curve_ = [*earlier, *found.loss_curve]
         self.loss_, self.best_loss_ = found.fun, found.best_loss

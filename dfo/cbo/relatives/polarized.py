@@ -15,11 +15,11 @@ from scipy.optimize import OptimizeResult
 
 from dfo import poll
 from dfo.bounds import into_box, parse_bounds
-from dfo.cbo import _kernels as kernels
-from dfo.cbo.boundary import apply_boundary
-from dfo.cbo.consensus import adaptive_alpha
-from dfo.cbo.population import initial_population
-from dfo.cbo.update import cbo_update
+from dfo.cbo.dynamics import _kernels as kernels
+from dfo.cbo.dynamics.boundary import apply_boundary
+from dfo.cbo.dynamics.consensus import adaptive_alpha
+from dfo.cbo.dynamics.population import initial_population
+from dfo.cbo.dynamics.update import cbo_update
 from dfo.objective import Objective
 from farkas.base import check_choice, check_number
 from farkas.history import Recorder
@@ -142,28 +142,53 @@ def minimize_polarized_cbo(
 
     Parameters
     ----------
-    fun, bounds, x0, args, vectorized, workers, callback, random_state
-        As in :func:`minimize_cbo`.
+    fun : callable
+        Objective, of one point or of rows, as for :func:`minimize_cbo`.
+    bounds : array-like of shape (d, 2) or scipy.optimize.Bounds, optional
+        The box. A variable without finite bounds needs `x0`.
+    x0 : array-like of shape (d,) or (N, d), optional
+        First particle, or the whole first population.
     kernel : {"gaussian", "laplace", "inverse_quadratic", "constant"}
         How neighbours count.
     kappa : float, optional
         Width of the neighbourhood; default a tenth of the diagonal of the box.
     power : {"const", "alpha"}, default="const"
         Whether the kernel is raised to the power of 1 or of alpha.
+    args : tuple, default=()
+        Further arguments of `fun`.
+    vectorized : bool or "auto", default="auto"
+        Whether `fun` takes rows.
     n_particles : int, default=200
-        Number of particles; a step costs their square.
-    lam, sigma, dt, noise
-        Dynamics as in :func:`cbo_update`.
+        Number of particles; a step costs their square. Wells that none of them starts
+        in may be missed.
+    lam : float, default=1.0
+        Strength of the drift.
+    sigma : float, default=0.3
+        Strength of the noise.
+    dt : float, default=0.05
+        Time step.
+    noise : {"isotropic", "anisotropic"}, default="isotropic"
+        Kind of noise, as for :func:`cbo_update`.
     alpha : float or "adaptive", default=20.0
         Inverse temperature.
     ess : float, default=5.0
         Effective sample size for ``"adaptive"``.
     maxiter : int, default=600
         Number of steps.
-    init, x0_scale, boundary
-        As in :func:`minimize_cbo`.
+    init : {"uniform", "sobol", "lhs", "normal"}, default="uniform"
+        Distribution of the first particles.
+    x0_scale : float or array-like of shape (d,), optional
+        Standard deviation for ``init="normal"`` and unbounded variables.
+    boundary : {"resample", "reflect", "clip", None}, default="resample"
+        What happens to particles that leave the box.
     poll_size : float, default=1e-3
         Size of the final poll.
+    workers : int, joblib.Parallel or map-like callable, default=1
+        Who evaluates a function of one point.
+    callback : callable, optional
+        ``callback(intermediate_result)`` after each step; may raise StopIteration.
+    random_state : int, RandomState, Generator or None, default=None
+        The same seed gives the same bits.
 
     Returns
     -------

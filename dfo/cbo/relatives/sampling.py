@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from dfo import poll
-from dfo.cbo.consensus import adaptive_alpha, consensus_point
+from dfo.cbo.dynamics.consensus import adaptive_alpha, consensus_point
 from dfo.objective import Objective
 from farkas.base import check_choice, check_number
 from farkas.history import Recorder
@@ -108,10 +108,16 @@ def sample_cbs(
         Number of samples.
     x0_scale : float or array-like of shape (d,), default=1.0
         Standard deviation of the first samples.
-    args, vectorized, workers, random_state
-        As in :func:`minimize_cbo`.
+    args : tuple, default=()
+        Further arguments of `fun`.
+    vectorized : bool or "auto", default="auto"
+        Whether `fun` takes rows.
+    workers : int, joblib.Parallel or map-like callable, default=1
+        Who evaluates a function of one point.
     poll_size : float, default=1e-3
         Size of the final poll.
+    random_state : int, RandomState, Generator or None, default=None
+        Determines the samples.
 
     Returns
     -------

@@ -72,6 +72,7 @@ def cbo_update(
     Returns
     -------
     ndarray of shape (N, d)
+        The moved particles.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""The particles and their steps."""

@@ -1,0 +1,1 @@
+"""Local methods between the runs of particles."""

@@ -1,0 +1,1 @@
+"""Consensus hopping, many consensus points, and sampling."""
