@@ -506,7 +506,6 @@ def test_constraints_are_for_the_other_solver():
         (bcd, {"max_code_norm": 3.0, "max_iter": 20}),
         (bcd, {"nonnegative": True, "l1_H": 0.1, "l2_W": 0.1, "max_iter": 20}),
     ],
-    ids=str,
 )
 def test_the_history_splits_the_objective(solve, rules):
     X, y = digits()
