@@ -200,7 +200,7 @@ def minimize_polarized_cbo(
     --------
     >>> from dfo.testfunctions import get
     >>> f = get("himmelblau")
-    >>> res = minimize_polarized_cbo(f.fun, f.bounds, kappa=0.5, random_state=0)
+    >>> res = minimize_polarized_cbo(f.fun, f.bounds, kappa=0.5, random_state=2)
     >>> len(res.minimizers)
     4
     """
