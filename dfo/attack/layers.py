@@ -2,14 +2,17 @@
 
 Forward: ``A_0 = X``, ``A_{l+1} = phi(A_l W_l + b_l)``. Backward: with U the weights of
 the outputs, ``G_l = (G_{l+1} * phi'(A_{l+1})) W_l'``, which is one vector-Jacobian
-product for every row.
+product for every row. Arrays of CuPy stay on their device (_array.py).
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import ArrayLike, NDArray
+
+from dfo.attack._array import ArrayLayers, on_device
 
 Array = NDArray[np.float64]
 
@@ -40,6 +43,16 @@ class Network:
         self.n_inputs = layers[0][0].shape[0]
         self.n_outputs = layers[-1][0].shape[1]
         self._transposed = [np.ascontiguousarray(W.T) for W, _, _ in layers]
+        self._moved: ArrayLayers | None = None
+
+    def _beside(self, X: Any) -> ArrayLayers:
+        """Return the layers on the device of X; those of the last call are kept."""
+        if self._moved is None or not self._moved.fits(X):
+            self._moved = ArrayLayers(self.layers, X)
+        return self._moved
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_moved": None}
 
     def forward(self, X: ArrayLike) -> Array:
         """Return the outputs.
@@ -52,7 +65,10 @@ class Network:
         Returns
         -------
         ndarray of shape (m, p) or (p,)
+            On the device of X.
         """
+        if on_device(X):
+            return self._beside(X).forward(X)
         A = np.asarray(X, dtype=np.float64)
         for W, b, activation in self.layers:
             A = A @ W
@@ -75,6 +91,8 @@ class Network:
         Y : ndarray of shape (m, p) or (p,)
         G : ndarray of shape (m, n) or (n,)
         """
+        if on_device(X):
+            return self._beside(X).vjp(X, U)
         A = np.asarray(X, dtype=np.float64)
         outputs = []
         for W, b, activation in self.layers:
@@ -99,6 +117,8 @@ class Network:
         -------
         Y, D : ndarray of shape (m, p) or (p,)
         """
+        if on_device(X):
+            return self._beside(X).jvp(X, V)
         A = np.asarray(X, dtype=np.float64)
         D = np.asarray(V, dtype=np.float64)
         for W, b, activation in self.layers:
@@ -132,19 +152,18 @@ class BinaryNetwork(Network):
 
     def forward(self, X: ArrayLike) -> Array:
         """Return both probabilities; see :meth:`Network.forward`."""
-        p = super().forward(X)
-        return np.concatenate([1 - p, p], axis=-1)
+        return _both(super().forward(X))
 
     def vjp(self, X: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
         """Return outputs and products; see :meth:`Network.vjp`."""
-        U = np.asarray(U, dtype=np.float64)
+        U = _rows(U)
         p, G = super().vjp(X, U[..., 1:] - U[..., :1])
-        return np.concatenate([1 - p, p], axis=-1), G
+        return _both(p), G
 
     def jvp(self, X: ArrayLike, V: ArrayLike) -> tuple[Array, Array]:
         """Return outputs and products; see :meth:`Network.jvp`."""
         p, D = super().jvp(X, V)
-        return np.concatenate([1 - p, p], axis=-1), np.concatenate([-D, D], axis=-1)
+        return _both(p), _both(D, total=0.0)
 
 
 class BlackBox:
@@ -223,14 +242,14 @@ class Chain:
 
     def forward(self, X: ArrayLike) -> Array:
         """Return the outputs; see :meth:`Network.forward`."""
-        A = np.asarray(X, dtype=np.float64)
+        A = _rows(X)
         for part in self.parts:
             A = part.forward(A)
         return A
 
     def vjp(self, X: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
         """Return outputs and products; see :meth:`Network.vjp`."""
-        inputs = [np.asarray(X, dtype=np.float64)]
+        inputs = [_rows(X)]
         for part in self.parts[:-1]:
             inputs.append(part.forward(inputs[-1]))
         Y, G = self.parts[-1].vjp(inputs[-1], U)
@@ -240,7 +259,7 @@ class Chain:
 
     def jvp(self, X: ArrayLike, V: ArrayLike) -> tuple[Array, Array]:
         """Return outputs and products; see :meth:`Network.jvp`."""
-        A, D = np.asarray(X, dtype=np.float64), np.asarray(V, dtype=np.float64)
+        A, D = _rows(X), _rows(V)
         for part in self.parts:
             A, D = part.jvp(A, D)
         return A, D
@@ -255,6 +274,17 @@ class Chain:
             A = part.forward(A)
         assert J is not None
         return J
+
+
+def _rows(X: Any) -> Any:
+    """Return X as an array of doubles; on a device as it is."""
+    return X if on_device(X) else np.asarray(X, dtype=np.float64)
+
+
+def _both(p: Any, total: float = 1.0) -> Any:
+    """Return the columns ``total - p`` and p."""
+    xp = array_namespace(p) if on_device(p) else np
+    return xp.concat([total - p, p], axis=-1)
 
 
 def _activate(Z: Array, activation: str) -> Array:
