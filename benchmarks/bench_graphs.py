@@ -41,7 +41,7 @@ from graphs import (  # noqa: E402
 )
 
 RESULTS = Path(__file__).resolve().parent / "results"
-DATA = Path(os.environ.get("FARKAS_DATA", "data"))
+DATA = Path(os.environ.get("FARKAS_DATA", "data")) / "graphs"
 REPEATS = 3
 SETS = ("amazon_photo", "coauthor_cs", "coauthor_phy")
 
