@@ -41,7 +41,9 @@ class Quadratic(NamedTuple):
         -------
         ndarray of shape (q,)
         """
-        values: Array = self.a + p @ self.g + 0.5 * np.einsum("ij,ij->i", p @ self.H, p)
+        with np.errstate(over="ignore", invalid="ignore"):  # of huge values
+            curved = 0.5 * np.einsum("ij,ij->i", p @ self.H, p)
+            values: Array = self.a + p @ self.g + curved
         return values
 
 
