@@ -6,7 +6,6 @@ can be named: `python3 tasks.py bench dfo suite speed`. Times are CPU times of o
 thread, both sides in one process and in turn.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -31,15 +30,11 @@ from dfo_published import (  # noqa: E402
     truncated,
     truncated_text,
 )
-from report import table  # noqa: E402
+from report import run_parts, table  # noqa: E402
 
 from dfo import CBO, minimize_cbo  # noqa: E402
 from dfo.objective import Objective  # noqa: E402
 from dfo.testfunctions import SUITE, get, shifted  # noqa: E402
-from farkas.environment import describe  # noqa: E402
-
-RESULTS = Path(__file__).resolve().parent / "results"
-RECORD = RESULTS / "dfo.json"
 
 DIMENSION, BUDGET, INSTANCES = 10, 20_000, 10
 TARGETS = 10.0 ** np.linspace(2, -8, 51)
@@ -266,20 +261,6 @@ PARTS = {
 }
 
 
-def main(names):
-    unknown = set(names) - set(PARTS)
-    if unknown:
-        sys.exit(f"unknown parts {sorted(unknown)}; choose among {sorted(PARTS)}.")
-    warnings.simplefilter("ignore")
-    RESULTS.mkdir(exist_ok=True)
-    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    for name in names or PARTS:
-        record[name] = PARTS[name]()
-        record["environment"] = describe()
-        RECORD.write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "dfo.md").write_text(page(record) + "\n")
-
-
 def page(record):
     """Return the Markdown page of what was measured."""
     parts = [
@@ -400,4 +381,5 @@ def compilation_text(found):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    warnings.simplefilter("ignore")
+    run_parts("dfo", PARTS, sys.argv[1:], page)

@@ -7,7 +7,6 @@ or with as many as FARKAS_NOMAD_SEEDS says. Parts can be named:
 `python3 tasks.py bench direct profiles reactor`. Times are CPU times of one thread.
 """
 
-import json
 import math
 import os
 import subprocess
@@ -24,7 +23,7 @@ os.environ.update(THREADS)  # before NumPy is loaded
 
 import more_wild  # noqa: E402
 import numpy as np  # noqa: E402
-from report import table  # noqa: E402
+from report import run_parts, table  # noqa: E402
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 from sklearn.neural_network import MLPClassifier, MLPRegressor  # noqa: E402
@@ -39,10 +38,7 @@ from dfo import (  # noqa: E402
     optimize_through_network,
 )
 from dfo.attack.layers import Chain, Network  # noqa: E402
-from farkas.environment import describe  # noqa: E402
 
-RESULTS = Path(__file__).resolve().parent / "results"
-RECORD = RESULTS / "direct.json"
 REACTOR = more_wild.DATA / "bio_pinn_mlp.npz"
 PEERS = os.environ.get("FARKAS_CDSM")
 PEER = Path(__file__).resolve().parent / "peer_direct.py"
@@ -488,20 +484,6 @@ PARTS = {
 }
 
 
-def main(names):
-    unknown = set(names) - set(PARTS)
-    if unknown:
-        sys.exit(f"unknown parts {sorted(unknown)}; choose among {sorted(PARTS)}.")
-    warnings.simplefilter("ignore")
-    RESULTS.mkdir(exist_ok=True)
-    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    for name in names or PARTS:
-        record[name] = PARTS[name]()
-        record["environment"] = describe()
-        RECORD.write_text(json.dumps(record, indent=1))
-    (RESULTS.parent / "direct.md").write_text(page(record) + "\n")
-
-
 def page(record):
     """Return the Markdown page of what was measured."""
     parts = [
@@ -591,4 +573,5 @@ TEXTS = {
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    warnings.simplefilter("ignore")
+    run_parts("direct", PARTS, sys.argv[1:], page)

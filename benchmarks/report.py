@@ -1,6 +1,7 @@
 """What every benchmark writes: a page of tables, and the numbers behind it as JSON."""
 
 import json
+import sys
 from pathlib import Path
 
 from farkas.environment import describe
@@ -16,6 +17,22 @@ def write(name, record, text):
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, default=float))
     (HERE / f"{name}.md").write_text(text + "\n")
     print(text)
+
+
+def run_parts(name, parts, chosen, page):
+    """Run the chosen parts, or all; record each as it ends, then write the page.
+
+    The others keep what an earlier run recorded.
+    """
+    if unknown := set(chosen) - set(parts):
+        sys.exit(f"unknown parts {sorted(unknown)}; choose among {sorted(parts)}.")
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    record = json.loads(path.read_text()) if path.exists() else {}
+    for part in chosen or parts:
+        record |= {part: parts[part](), "environment": describe()}
+        path.write_text(json.dumps(record, indent=1))
+    (HERE / f"{name}.md").write_text(page(record) + "\n")
 
 
 def table(names, rows):
